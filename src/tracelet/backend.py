@@ -1,0 +1,180 @@
+"""The shape of a backend: what a tracker must be able to do to be one of `backends/`.
+
+A file `backends/<name>.py` holds a module-level `BACKEND: Backend`, its `Writer`, its `Reader`, and
+the table that maps our words to the tracker's. It imports the tracker's client inside functions
+only: the training process loads this file, and must not load the client.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from tracelet.events import Event, RunStarted
+
+Options: TypeAlias = Mapping[str, str]
+"""What a backend must know to deliver: URIs, names. Never a secret: it is stored with the run."""
+
+BlobPath: TypeAlias = Callable[[str], Path]
+"""Find a blob's bytes, by its digest. The file must not be changed."""
+
+
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
+    """A run, as the tracker knows it.
+
+    `id` is the tracker's own id of the run; `url` its page, if there is a server that shows one;
+    `view` a command that shows it where there is none.
+    """
+
+    id: str
+    url: str = ""
+    view: str = ""
+
+
+class Writer(Protocol):
+    """One backend's way to take a run. Used by one thread of one process at a time.
+
+    Every method may raise `Unavailable` (try again later), `Rejected` (never this, the rest may be
+    fine) or `Refused` (never anything), and nothing else: the backend maps its client's exceptions.
+    No method may block longer than `Limits.patience` without raising.
+    """
+
+    def open(self, run: RunStarted) -> Remote:
+        """Find the run, or create it. Idempotent: a second call, in a new process too, finds it."""
+        ...
+
+    def write(self, batch: Sequence[Event]) -> None:
+        """Deliver events, oldest first. May be called again with the same events.
+
+        A batch never exceeds `Limits`. `RunFinished` comes last, alone, once everything else is
+        acknowledged.
+        """
+        ...
+
+    def acknowledged(self) -> int | None:
+        """Count the events since `open` that the tracker has confirmed.
+
+        None: all that `write` returned for.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. What `write` was given is confirmed when this returns."""
+        ...
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as a tracker's list of runs shows it."""
+
+    id: str
+    name: str
+    project: str
+    status: str
+    started: float
+
+
+class Reader(Protocol):
+    """One backend's way to give runs back, also those that tracelet did not write."""
+
+    def runs(self, project: str | None) -> Iterator[RunSummary]:
+        """List the runs of a project, or of all."""
+        ...
+
+    def events(self, run: str) -> Iterator[Event]:
+        """Give a run's whole history: `RunStarted` first, `RunFinished` last, never a sample."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a tracker can take. The relay keeps to it; a Writer need not check again.
+
+    `name_characters` is the inside of a regular-expression class of the characters that a name may
+    have; with `name_is_path` a name must also be a clean relative path ("a/b", never "/a", "a//b",
+    "a/", "." or ".."). Names that do not fit are mapped reversibly (`relay/names.py`); values that
+    are too long are cut, and counted as degraded.
+    """
+
+    batch: int = 1000  # events in one call of `write`; a `Params` or `Tags` event has one key there
+    params: int = 100  # params among them
+    tags: int = 100  # tags among them
+    name_length: int = 250  # characters of a metric's, param's or tag's name
+    name_characters: str = r"\s\S"
+    name_is_path: bool = False
+    param_value: int = 6000  # characters of a param's value as text
+    tag_value: int = 5000  # characters
+    note: int = 8000  # characters
+    needs_step: bool = False  # a point without a step is given its ordinal
+    patience: float = 60.0  # seconds that one call may take before the relay counts as hanging
+    upload_rate: float = 200_000.0  # bytes per second; an artifact adds its size over this to the patience
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degradation:
+    """Something a tracker cannot hold as it was logged, and what becomes of it there."""
+
+    what: str
+    becomes: str
+
+
+Confirms: TypeAlias = Literal["write", "count", "close"]
+"""How a client confirms: when `write` returns, by `acknowledged`, or only when it is closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """A tracker, as the rest of tracelet knows it.
+
+    Attributes:
+        name: As in `start_logging(backend=…)`.
+        client: The module that must be importable; empty if the backend needs none.
+        install: What to type when it is not.
+        limits: What the tracker can take.
+        variables: What the tracker's own environment variables begin with; they are read from
+            `.env` too.
+        takes_url: Whether `backend_url` speaks to it.
+        project_variable: The tracker's own variable that names the project.
+        configure: Choose the options of one run, in the training process, without a network and
+            without importing the client.
+        writer: Make a Writer from options. Called in the relay's process.
+        reader: Make a Reader from options; None while a backend cannot be read.
+        identity: What makes two points one in this tracker; None: it keeps all apart.
+        confirms: How the client confirms.
+        degradations: What does not survive, for the documentation and for `verify`.
+    """
+
+    name: str
+    client: str
+    install: str
+    limits: Limits
+    variables: str = ""
+    project_variable: str = ""
+    takes_url: bool = False
+    configure: "Callable[[Configuration], dict[str, str]]"
+    writer: Callable[[Options, BlobPath], Writer]
+    reader: Callable[[Options], Reader] | None = None
+    identity: Callable[[Event], Hashable] | None = None
+    confirms: Confirms = "write"
+    degradations: tuple[Degradation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What a backend may look at when it chooses the options of one run.
+
+    Attributes:
+        settings: Settings that speak to this backend, by their name without the backend's prefix
+            (`tracking_uri` of `mlflow_tracking_uri`), and `backend_url` if the user gave one.
+        environ: The environment, with `.env` beneath it.
+        project: The run's project, as it will be in the journal.
+        directory: Where relative paths of the user begin: the working directory at the start.
+        script_directory: Where the training script lies.
+    """
+
+    settings: Mapping[str, str]
+    environ: Mapping[str, str]
+    project: str
+    directory: Path
+    script_directory: Path

@@ -1,0 +1,95 @@
+"""MLflow: a tracking server, a database, or a SQLite file beside the training script.
+
+    ours                 MLflow's
+    project              experiment, by name; made if there is none
+    run                  run; our run_id is its tag `tracelet.uid`
+    name                 run name
+    Metric               metric: float64, step int64, time in whole milliseconds
+    Params               params, as text: `str(value)`
+    Tags                 tags
+    Note                 tag `mlflow.note.content`, the description that the UI shows
+    group, job_type      tags `tracelet.group`, `tracelet.job_type`
+    Artifact             artifact of the same path
+    RunFinished          status and end time
+    Lost                 nothing; it stays in the journal
+
+Every request can be repeated: a SQL store keeps one row for each (name, step, milliseconds, value),
+and params, tags and artifacts replace themselves. A run is found again by its tag. Only MLflow's
+file store doubles points, so it is not offered.
+"""
+
+import math
+import sys
+from collections.abc import Hashable
+from typing import Final
+
+from tracelet import backend
+from tracelet.backend import Backend, BlobPath, Degradation, Limits, Options
+from tracelet.backends.mlflow.options import configure
+from tracelet.events import Event, Metric
+
+__all__ = ["BACKEND", "LIMITS", "configure", "identity"]
+
+LIMITS: Final = Limits(
+    batch=1000,
+    params=100,
+    tags=100,
+    name_length=250,
+    name_characters=r"\w\-. :/",
+    name_is_path=True,
+    param_value=6000,
+    tag_value=8000,
+    note=8000,
+    needs_step=True,
+    patience=120.0,  # making a SQLite database takes 4 s alone, and more beside a busy training
+)
+
+DEGRADATIONS: Final = (
+    Degradation(what="the type of a param", becomes="text, `str(value)`"),
+    Degradation(what="a param that is logged again with another value", becomes="a reject; the first stays"),
+    Degradation(what="a param longer than 6,000, a tag or note longer than 8,000 characters", becomes="cut"),
+    Degradation(what="time below a millisecond", becomes="rounded to a millisecond"),
+    Degradation(what="a point without a step", becomes="numbered 0, 1, 2 … for each name"),
+    Degradation(what="an infinite value", becomes="the largest float64, ±1.797e308"),
+    Degradation(what="a negative zero", becomes="0.0, in SQLite"),
+    Degradation(what="points of one name, step, millisecond and value", becomes="one point"),
+    Degradation(
+        what="a name with other characters than letters, digits and `_-. :/`, or that is no clean path",
+        becomes="escaped, reversibly",
+    ),
+    Degradation(what="a name longer than 250 characters", becomes="cut; a tag has the original"),
+    Degradation(what="an empty directory among the artifacts", becomes="nothing"),
+)
+
+
+def identity(event: Event) -> Hashable | None:
+    """Return what makes two points one row in MLflow's SQL stores; None for all else."""
+    if not isinstance(event, Metric):
+        return None
+    value = event.value
+    if math.isnan(value):
+        kept: float | str = "NaN"
+    else:  # -0.0 equals 0.0, in Python as in the store
+        kept = max(-sys.float_info.max, min(value, sys.float_info.max))
+    return event.name, event.ordinal if event.step is None else event.step, round(event.time * 1000), kept
+
+
+def _writer(options: Options, blob: BlobPath) -> backend.Writer:
+    from tracelet.backends.mlflow.writer import Writer  # the training process needs only `configure`
+
+    return Writer(options, blob)
+
+
+BACKEND: Final = Backend(
+    name="mlflow",
+    client="mlflow",
+    install='pip install "tracelet[mlflow]"',
+    limits=LIMITS,
+    variables="MLFLOW_",
+    project_variable="MLFLOW_EXPERIMENT_NAME",
+    configure=configure,
+    writer=_writer,
+    identity=identity,
+    confirms="write",
+    degradations=DEGRADATIONS,
+)

@@ -1,0 +1,242 @@
+"""Writing a run to MLflow."""
+
+import contextlib
+import os
+import posixpath
+import shlex
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelet.backend import BlobPath, Options, Remote
+from tracelet.backends.mlflow.failures import Baffling, mapped
+from tracelet.backends.mlflow.options import database_file, engine
+from tracelet.backends.mlflow.stores import connect, patient, settle
+from tracelet.errors import Refused, Rejected
+from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
+from tracelet.scrub import restore_userinfo
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+UID: Final = "tracelet.uid"
+CLAIMED: Final = "tracelet.claimed"
+"""The tag of a run whose id has reached us; one without it has never been written to."""
+NOTE: Final = "mlflow.note.content"
+
+_CREDENTIALS: Final = ("TRACELET_MLFLOW_TRACKING_URI", "TRACELET_BACKEND_URL", "MLFLOW_TRACKING_URI")
+_REQUEST: Final = 900_000  # bytes of one request, at most; a server takes 1,000,000
+_TRIES: Final = 3  # of a batch whose failure nobody understands
+_PAUSE: Final = 1.0  # seconds before each
+
+
+class Writer:
+    """See `tracelet.backend.Writer`."""
+
+    def __init__(self, options: Options, blob: BlobPath) -> None:
+        self._options = options
+        self._blob = blob
+        self._client: Any = None
+        self._uid = self._experiment = self._run = ""
+
+    def open(self, run: RunStarted) -> Remote:
+        """See `Writer.open`."""
+        stored = self._options["tracking_uri"]
+        with mapped(opening=True):
+            settle()
+            uri = restore_userinfo(stored, [os.environ.get(name, "") for name in _CREDENTIALS])
+            self._client = connect(uri, self._options["artifact_location"])
+            self._uid = run.run_id
+            self._experiment = self._experiment_id(uri, self._options["experiment"] or run.project)
+            found = self._found() or self._create(run)
+            self._run = str(found.info.run_id)
+        if engine(stored) in {"http", "https"}:
+            page = f"{stored.rstrip('/')}/#/experiments/{self._experiment}/runs/{self._run}"
+            return Remote(id=self._run, url=page)
+        view = f"mlflow ui --backend-store-uri {shlex.quote(stored)}"
+        return Remote(id=self._run, view=view if database_file(stored) else "")
+
+    def write(self, batch: Sequence[Event]) -> None:
+        """See `Writer.write`."""
+        try:
+            with mapped():
+                self._write(batch)
+        except Baffling as error:
+            self._doubt(batch, error)
+
+    def acknowledged(self) -> int | None:
+        """See `Writer.acknowledged`."""
+        return None
+
+    def close(self) -> None:
+        """See `Writer.close`."""
+        self._client = None
+
+    def _experiment_id(self, uri: str, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return self._create_experiment(uri, name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            found = self._client.get_experiment_by_name(name)  # another relay was faster
+        if found.lifecycle_stage != "active":
+            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            raise Refused(f"the experiment {name!r} is deleted: `{restore}`, then `tracelet sync`")
+        return str(found.experiment_id)
+
+    def _create_experiment(self, uri: str, name: str) -> str:
+        artifacts = self._options["artifact_location"]
+        if not artifacts:
+            return str(self._client.create_experiment(name))
+        # The client's own store would put artifacts below this process's working directory.
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        store: Any = SqlAlchemyStore(uri, artifacts)
+        return str(store.create_experiment(name))
+
+    def _found(self) -> "Run | None":
+        """Find our run; remove others of its uid, whose creation timed out and came true later."""
+        from mlflow.entities import ViewType
+
+        runs: list[Run] = self._client.search_runs(
+            [self._experiment], filter_string=f"tags.`{UID}` = '{self._uid}'", run_view_type=ViewType.ALL
+        )
+        active = sorted(
+            (run for run in runs if run.info.lifecycle_stage == "active"),
+            key=lambda run: (CLAIMED not in run.data.tags, run.info.run_id),
+        )
+        if not active:
+            if not runs:
+                return None
+            run_id = runs[0].info.run_id
+            raise Refused(
+                f"the run {run_id} is deleted: `mlflow runs restore --run-id {run_id}`, then `tracelet sync`"
+            )
+        for run in active[1:]:
+            if CLAIMED not in run.data.tags:
+                self._client.delete_run(run.info.run_id)
+        return self._claim(active[0])
+
+    def _create(self, run: RunStarted) -> "Run":
+        ours = {
+            UID: run.run_id,
+            NOTE: run.note,
+            "mlflow.user": self._options.get("user", ""),
+            "tracelet.group": run.group,
+            "tracelet.job_type": run.job_type,
+        }
+        tags = {**run.tags, **{name: value for name, value in ours.items() if value}}
+        tags.pop("mlflow.runName", None)  # MLflow refuses one that is not the name given
+        started = _milliseconds(run.time)
+        return self._claim(self._client.create_run(self._experiment, started, tags, run.name or None))
+
+    def _claim(self, run: "Run") -> "Run":
+        if CLAIMED not in run.data.tags:
+            self._client.set_tag(run.info.run_id, CLAIMED, "true")
+        return run
+
+    def _write(self, batch: Sequence[Event]) -> None:
+        for request in _requests(*_sorted(batch)):
+            self._client.log_batch(self._run, **request, synchronous=True)
+        artifacts = {event.path: event for event in batch if isinstance(event, Artifact)}
+        for artifact in artifacts.values():  # of one path, only the last
+            self._upload(artifact)
+        for event in batch:
+            if isinstance(event, RunFinished):
+                self._found()  # for what came true late
+                self._client.set_terminated(self._run, event.status, _milliseconds(event.time))
+
+    def _upload(self, artifact: Artifact) -> None:
+        source = self._blob(artifact.digest) if artifact.digest else _unchanged(artifact)
+        if not source.is_file():
+            raise Rejected(f"artifact {artifact.path!r}: its bytes are not at {source} any more")
+        directory, name = posixpath.split(artifact.path)
+        with tempfile.TemporaryDirectory(prefix="tracelet-") as place, patient(artifact.size):
+            named = Path(place, name)  # the client takes a file's own name
+            try:
+                named.symlink_to(source.absolute())
+            except OSError:  # few may do so on Windows
+                shutil.copyfile(source, named)
+            self._client.log_artifact(self._run, str(named), directory or None)
+
+    def _doubt(self, batch: Sequence[Event], error: Baffling) -> None:
+        """Find out whether a batch or the tracker is at fault, and raise what fits.
+
+        A server answers a bare 500 to a record that it cannot digest, and when it is broken. To try
+        the first for ever would hold up all that comes after it; to reject the second would reject
+        everything. So the batch is tried again, and each time the same request with a tag that is
+        there already must pass.
+        """
+        from mlflow.entities import RunTag
+
+        for _ in range(_TRIES):
+            threading.Event().wait(_PAUSE)
+            with mapped():
+                self._client.log_batch(self._run, tags=[RunTag(UID, self._uid)], synchronous=True)
+            with contextlib.suppress(Baffling), mapped():
+                self._write(batch)
+                return
+        raise Rejected(f"MLflow takes other records, but not this: {error}") from None
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _sorted(batch: Sequence[Event]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Make MLflow's metrics, params and tags of a batch; of tags with one name, the last counts."""
+    from mlflow.entities import Metric as Point
+    from mlflow.entities import Param, RunTag
+
+    metrics: list[Any] = []
+    params: dict[tuple[str, str], None] = {}  # one name with two values is for MLflow to refuse
+    tags: dict[str, str] = {}
+    for event in batch:
+        if isinstance(event, Metric):
+            step = event.ordinal if event.step is None else event.step
+            metrics.append(Point(event.name, event.value, _milliseconds(event.time), step))
+        elif isinstance(event, Params):
+            params.update(dict.fromkeys((name, str(value)) for name, value in event.params.items()))
+        elif isinstance(event, Tags):
+            tags.update(event.tags)
+        elif isinstance(event, Note):
+            tags[NOTE] = event.text
+    return metrics, [Param(*pair) for pair in params], [RunTag(*pair) for pair in tags.items()]
+
+
+def _requests(
+    metrics: Iterable[Any], params: Iterable[Any], tags: Iterable[Any]
+) -> Iterator[dict[str, list[Any]]]:
+    """Divide what is to be sent into requests that are not too large for a server."""
+    request: dict[str, list[Any]] = {}
+    size = 0
+    for kind, entities in (("params", params), ("metrics", metrics), ("tags", tags)):
+        for entity in entities:
+            text = entity.key if kind == "metrics" else entity.key + entity.value
+            bulk = 100 + len(text) * (2 if text.isascii() else 12)  # JSON escapes what is not ASCII
+            if size + bulk > _REQUEST and request:
+                yield request
+                request, size = {}, 0
+            request.setdefault(kind, []).append(entity)
+            size += bulk
+    if request:
+        yield request
+
+
+def _unchanged(artifact: Artifact) -> Path:
+    """Return the file that an artifact refers to, if it is still what was logged."""
+    source = Path(artifact.reference)
+    try:
+        now = source.stat()
+    except OSError as error:
+        raise Rejected(f"artifact {artifact.path!r}: {source} cannot be read any more: {error}") from None
+    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
+        raise Rejected(f"artifact {artifact.path!r}: {source} has changed since it was logged")
+    return source

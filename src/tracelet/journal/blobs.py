@@ -1,0 +1,111 @@
+"""Artifacts' bytes, kept once under their sha256 and never changed.
+
+A blob is written under a temporary name and renamed when it is whole, before the record that names
+it is appended: a record never names bytes that are not there.
+"""
+
+import hashlib
+import os
+import posixpath
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tracelet.events import Artifact
+
+CHUNK: Final = 1024 * 1024  # bytes; hashing, reading and writing such a piece releases the GIL
+
+
+def path_of(directory: Path, digest: str) -> Path:
+    """Tell where a blob lies in a run's directory."""
+    return directory / "blobs" / digest[:2] / digest
+
+
+def keep(directory: Path, source: Path) -> tuple[str, int]:
+    """Take a snapshot of a file; return its digest and its size in bytes.
+
+    Raises:
+        OSError: `source` cannot be read, or there is no room; nothing is left behind.
+    """
+    root = directory / "blobs"
+    root.mkdir(mode=0o700, exist_ok=True)
+    new = root / f"{os.getpid()}-{secrets.token_hex(4)}.new"
+    try:
+        with source.open("rb") as reading, new.open("xb") as writing:
+            digest, size = hashlib.sha256(), 0
+            while piece := reading.read(CHUNK):
+                digest.update(piece)
+                writing.write(piece)
+                size += len(piece)
+        place = path_of(directory, digest.hexdigest())
+        if not place.exists():
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+            new.replace(place)
+        return digest.hexdigest(), size
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def artifacts(
+    directory: Path, source: Path, artifact_path: str | None, *, copy: bool = True
+) -> Iterator[Artifact]:
+    """Take a snapshot of a file, or of all files below a directory; yield what to record.
+
+    Args:
+        directory: The run's directory.
+        source: The user's file or directory.
+        artifact_path: The directory among the run's artifacts; None: none for a file, the
+            directory's own name for a directory.
+        copy: False: keep no bytes, only where they are, their size and their time.
+
+    Raises:
+        OSError: A file is not there, cannot be read, or there is no room.
+    """
+    source = source.absolute()
+    below = "" if artifact_path is None else clean(artifact_path)
+    if not source.is_dir():
+        yield _artifact(directory, source, posixpath.join(below, source.name), copy=copy)
+        return
+    below = clean(source.resolve().name) if artifact_path is None else below
+    for path in _files(source):
+        place = posixpath.join(below, path.relative_to(source).as_posix())
+        yield _artifact(directory, path, place, copy=copy)
+
+
+def clean(artifact_path: str) -> str:
+    """Make a relative path with `/` between its parts that stays below the run's artifacts."""
+    parts = artifact_path.replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in {"", ".", ".."})
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """Walk a directory's files, through links, in a fixed order, and never in circles."""
+    seen: set[str] = set()
+    for root, directories, names in os.walk(source, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen or Path(root).name == ".tracelet":  # our own journal would grow into itself
+            directories.clear()
+            continue
+        seen.add(real)
+        directories.sort()
+        yield from (Path(root, name) for name in sorted(names))
+
+
+def _artifact(directory: Path, path: Path, place: str, *, copy: bool) -> Artifact:
+    now = time.time()
+    if copy:
+        digest, size = keep(directory, path)
+        return Artifact(time=now, path=place, size=size, digest=digest)
+    found = path.stat()
+    return Artifact(time=now, path=place, size=found.st_size, reference=str(path), mtime=found.st_mtime)
+
+
+def delete(directory: Path) -> None:
+    """Delete all blobs of a run: every backend has them."""
+    root = directory / "blobs"
+    for path in sorted(root.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    if root.exists():
+        root.rmdir()

@@ -1,0 +1,286 @@
+"""Read a run's records, also while they are written: nothing here waits for a lock.
+
+*Guarantees.* `Reader.read` gives each writer's records in the order in which they were appended,
+each once. What is damaged is given as `Damage` in its place; what is only not there yet is left
+for the next call. `final=True` says that nobody writes any more: then torn tails are passed over.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from tracelet.events import Event, Metric
+from tracelet.journal import codec
+
+CHUNK: Final = 1024 * 1024  # bytes read at once
+_POINT: Final = codec.POINT_FRAME
+_HEAD_SIZE: Final = codec.HEAD.size
+_HEADER_MAX: Final = 4096  # bytes; a segment's header is far smaller
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Something that stands in the journal and cannot be read: `size` bytes, for `reason`."""
+
+    reason: str
+    size: int
+
+
+class Record(NamedTuple):
+    """What was recorded, and where: `start` and `end` are offsets in the file `segment`."""
+
+    event: Event | Damage
+    segment: str
+    start: int
+    end: int
+
+
+class _Segment:
+    """One file, read from an offset on."""
+
+    __slots__ = ("_fd", "_known", "_names", "_path", "_point_crcs", "_salt", "name", "offset")
+
+    def __init__(self, directory: Path, name: str, offset: int) -> None:
+        self.name = name
+        self.offset = offset
+        self._path = directory / name
+        self._salt = codec.salt_of(name)
+        self._point_crcs = {
+            kind: codec.prefix_crc(kind, codec.POINT.size, self._salt)
+            for kind in (codec.SCALAR, codec.STEPLESS)
+        }
+        self._names: dict[int, str] = {}
+        self._known = offset == 0  # whether the names are known that records from `offset` on may use
+        self._fd = -1
+
+    def records(self, limit: int, *, final: bool) -> list[Record]:
+        """Give up to `limit` records, and move behind them."""
+        # Opened for each call: a run may have a thousand segments of short-lived workers.
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except FileNotFoundError:
+            return []
+        try:
+            # An offset beyond the end means that everything was delivered before power was lost.
+            if not self._known and self.offset <= self._size():
+                self._learn_names()
+            return self._records(limit, 1 << 62, final=final)
+        finally:
+            os.close(self._fd)
+
+    def _size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def _learn_names(self) -> None:
+        """Read the names that records from `offset` on may use; their block begins before it."""
+        end = self.offset
+        head = memoryview(os.pread(self._fd, _HEADER_MAX, 0))
+        whole = codec.whole_frame(head, 0, self._salt)
+        if whole is not None:
+            self._understood(whole)
+        self.offset = end // codec.BLOCK * codec.BLOCK
+        self._records(1 << 62, end, final=True, keep=False)
+        self.offset = end
+        self._known = True
+
+    def _records(self, limit: int, stop: int, *, final: bool, keep: bool = True) -> list[Record]:
+        """Give up to `limit` records that begin before `stop`; with `keep` false, only learn names."""
+        found: list[Record] = []
+        while len(found) < limit and self.offset < stop:
+            data = os.pread(self._fd, CHUNK, self.offset)
+            if not data:
+                break
+            used = self._parse(data, limit, stop, found, keep=keep)
+            self.offset += used
+            if not used and not self._step_over(stop, found, final=final, keep=keep):
+                break
+        return found
+
+    def _parse(self, data: bytes, limit: int, stop: int, found: list[Record], *, keep: bool) -> int:
+        """Take whole records off the front of `data`; tell how many bytes they were."""
+        view = memoryview(data)
+        size, position, base, room = len(data), 0, self.offset, limit - len(found)
+        names, crcs, name = self._names, self._point_crcs, self.name
+        while room > 0 and position + _HEAD_SIZE <= size and base + position < stop:
+            if position + _POINT.size <= size and data[position + 6] in crcs:
+                marker, length, kind, crc, number, step, value, time = _POINT.unpack_from(data, position)
+                end = position + _POINT.size
+                if (
+                    marker != codec.MARKER
+                    or length != codec.POINT.size
+                    or crc != crc32(view[position + _HEAD_SIZE : end], crcs[kind])
+                ):
+                    return position
+                if keep:
+                    event = _point(names.get(number), kind, step, value, time, end - position)
+                    found.append(Record(event, name, base + position, base + end))
+                    room -= 1
+                position = end
+                continue
+            whole = codec.whole_frame(view, position, self._salt)
+            if whole is None:
+                return position
+            event = self._understood(whole)
+            if keep and event is not None:
+                found.append(Record(event, name, base + position, base + whole.end))
+                room -= 1
+            position = whole.end
+        return position
+
+    def _understood(self, whole: codec.Frame) -> Event | Damage | None:
+        """Make an event of a sound record; None for those that are the format's own."""
+        if whole.type == codec.EVENT:
+            try:
+                return codec.decode_event(whole.payload)
+            except msgspec.MsgspecError as error:
+                return Damage(f"an event that this version does not know: {error}", len(whole.payload))
+        if whole.type == codec.NAME:
+            number, name = codec.decode_name(whole.payload)
+            self._names[number] = name
+            return None
+        if whole.type == codec.HEADER:
+            codec.decode_header(whole.payload, self.name)
+            return None
+        return Damage(f"a record of the unknown type {whole.type}", len(whole.payload))
+
+    def _step_over(self, stop: int, found: list[Record], *, final: bool, keep: bool) -> bool:
+        """Deal with bytes at `offset` that are no sound record; tell whether reading can go on."""
+        rest = os.pread(self._fd, codec.PAYLOAD_MAX + _HEAD_SIZE, self.offset)
+        whole = codec.whole_frame(memoryview(rest), 0, self._salt)
+        if whole is not None:  # sound, only larger than a chunk
+            event = self._understood(whole)
+            if keep and event is not None:
+                found.append(Record(event, self.name, self.offset, self.offset + whole.end))
+            self.offset += whole.end
+            return True
+        start = self._next_sound(stop)
+        if start is None:
+            if final:
+                # No append that returned is in a torn tail.
+                self.offset = max(self.offset, self._size())
+            return False
+        if keep:
+            damage = Damage("bytes that are no record", start - self.offset)
+            found.append(Record(damage, self.name, self.offset, start))
+        self.offset = start
+        return True
+
+    def _next_sound(self, stop: int) -> int | None:
+        """Find the next record whose checksum holds."""
+        position, size = self.offset + 1, min(self._size(), stop)
+        while position < size:
+            rest = os.pread(self._fd, codec.PAYLOAD_MAX + CHUNK, position)
+            view = memoryview(rest)
+            at = rest.find(codec.MARKER)
+            while 0 <= at < CHUNK:
+                if codec.whole_frame(view, at, self._salt) is not None:
+                    return position + at
+                at = rest.find(codec.MARKER, at + 1)
+            position += CHUNK
+        return None
+
+
+def _point(name: str | None, kind: int, step: int, value: float, time: float, size: int) -> Metric | Damage:
+    if name is None:
+        return Damage("a scalar whose name was lost", size)
+    if kind == codec.SCALAR:
+        return Metric(name, value, step, time)
+    return Metric(name, value, None, time, step)
+
+
+class _Trail:
+    """One writer's segments, in their order."""
+
+    __slots__ = ("_cursor", "_directory", "_segment", "segments")
+
+    def __init__(self, directory: Path, cursor: dict[str, int]) -> None:
+        self._directory = directory
+        self._cursor = cursor
+        self.segments: list[str] = []
+        self._segment: _Segment | None = None
+
+    def read(self, limit: int, *, final: bool) -> Iterator[Record]:
+        while limit > 0 and self.segments:
+            segment = self._current()
+            sealed = final or len(self.segments) > 1
+            records = segment.records(limit, final=sealed)
+            yield from records
+            limit -= len(records)
+            if limit <= 0 or len(self.segments) == 1:
+                return
+            self._segment = None
+            del self.segments[0]
+
+    def _current(self) -> _Segment:
+        if self._segment is None:
+            name = self.segments[0]
+            self._segment = _Segment(self._directory, name, self._cursor.get(name, 0))
+        return self._segment
+
+
+class Reader:
+    """Everything that was recorded in one run, from a cursor on.
+
+    Args:
+        directory: The run's directory.
+        cursor: Offset per segment from which to read; a segment that it does not name is read whole.
+
+    Raises:
+        JournalCorrupt: (from `read`) A newer version wrote a segment.
+    """
+
+    def __init__(self, directory: Path, cursor: Mapping[str, int] | None = None) -> None:
+        self._directory = directory
+        self._cursor = dict(cursor or {})
+        self._trails: dict[str, _Trail] = {}
+        self._seen: set[str] = set()
+        self._turn = 0
+
+    def read(self, limit: int, *, final: bool = False) -> list[Record]:
+        """Give up to `limit` records that were not given before; an empty list if there are none now."""
+        self._look()
+        trails = list(self._trails.values())
+        records: list[Record] = []
+        for index in range(len(trails)):
+            room = limit - len(records)
+            if room <= 0:
+                break
+            # Each call begins with another writer, so that a busy one cannot starve the others.
+            trail = trails[(self._turn + index) % len(trails)]
+            records.extend(trail.read(room, final=final))
+        self._turn += 1
+        return records
+
+    def _look(self) -> None:
+        """Notice new segments."""
+        for name in segments(self._directory):
+            if name not in self._seen:
+                self._seen.add(name)
+                writer = name.rpartition("-")[0]
+                trail = self._trails.setdefault(writer, _Trail(self._directory, self._cursor))
+                trail.segments.append(name)
+
+
+def segments(directory: Path) -> list[str]:
+    """List a run's segments: writer by writer, each in the order of their index."""
+    try:
+        return sorted(path.name for path in directory.iterdir() if path.suffix == ".seg")
+    except FileNotFoundError:
+        return []
+
+
+def header(directory: Path, segment: str) -> codec.SegmentHeader | None:
+    """Read who wrote a segment; None if its header is not whole.
+
+    Raises:
+        JournalCorrupt: A newer version wrote it.
+    """
+    with (directory / segment).open("rb") as file:
+        view = memoryview(file.read(4096))
+    whole = codec.whole_frame(view, 0, codec.salt_of(segment))
+    if whole is None or whole.type != codec.HEADER:
+        return None
+    return codec.decode_header(whole.payload, segment)

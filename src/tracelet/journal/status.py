@@ -1,0 +1,238 @@
+"""What the processes of a run tell each other and the user: small files in the run's directory.
+
+`run.json` is written once, by the training process; `status.<backend>` and `rejects.<backend>` by
+that backend's relay, and read by the keeper, by `stop_logging` and by the command line. Each is
+replaced as a whole, or grows by whole lines.
+"""
+
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from tracelet.errors import JournalCorrupt
+from tracelet.events import RunFinished
+from tracelet.journal import codec, cursors
+from tracelet.journal.locks import Holder
+from tracelet.journal.reader import Reader, segments
+
+Mode: TypeAlias = Literal["online", "offline"]
+Durability: TypeAlias = Literal["process", "second", "record"]
+State: TypeAlias = Literal["starting", "delivering", "idle", "unavailable", "refused", "finished", "stopped"]
+
+_TAIL: Final = 64 * 1024  # bytes; a RunFinished is far smaller
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A backend that a run goes to: what loads it, and the options it chose at the start."""
+
+    load: str
+    options: dict[str, str] = {}
+
+
+class RunFile(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is to be delivered.
+
+    Attributes:
+        trainer: The process that trains.
+        directory: Its working directory at the start, where relative paths begin.
+        python: The interpreter that runs keeper and relays.
+        linger: Seconds without progress after which the keeper leaves the rest to `tracelet sync`.
+        retention: Seconds that a delivered run stays on disk.
+    """
+
+    run_id: str
+    name: str
+    project: str
+    time: float
+    trainer: Holder
+    host: str
+    directory: str
+    python: str
+    targets: dict[str, Target]
+    mode: Mode = "online"
+    durability: Durability = "process"
+    linger: float = 600.0
+    retention: float = 30 * 86400.0
+    version: int = 1
+
+
+class DeliveryStatus(msgspec.Struct, kw_only=True):
+    """What one relay is doing. Times are seconds since the epoch.
+
+    Attributes:
+        since: When `state` began. For `unavailable`: when the first call began that failed.
+        beat: When the relay last showed that it lives.
+        deadline: When it counts as hanging if it has not beaten again.
+        progressed: When the tracker last acknowledged something.
+        error: The last error's text; empty once something succeeded after it.
+    """
+
+    state: State = "starting"
+    since: float = 0.0
+    beat: float = 0.0
+    deadline: float = 0.0
+    progressed: float = 0.0
+    error: str = ""
+    id: str = ""
+    url: str = ""
+    view: str = ""
+    pid: int = 0
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A record that a tracker would not take; the journal still has it, at `segment`, `start`."""
+
+    segment: str
+    start: int
+    key: str
+    event: str
+    reason: str
+    time: float
+
+
+def write_run(directory: Path, run: RunFile) -> None:
+    """Write `run.json`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    cursors.replace(directory / "run.json", msgspec.json.format(msgspec.json.encode(run), indent=2))
+
+
+def read_run(directory: Path) -> RunFile:
+    """Read `run.json`.
+
+    Raises:
+        JournalCorrupt: There is none, or none that this version can read.
+    """
+    try:
+        return msgspec.json.decode((directory / "run.json").read_bytes(), type=RunFile)
+    except (OSError, msgspec.MsgspecError) as error:
+        message = f"{directory} is not a run that this version of tracelet can read: {error}"
+        raise JournalCorrupt(message) from error
+
+
+def write_delivery(directory: Path, backend: str, status: DeliveryStatus) -> None:
+    """Replace a backend's status.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    cursors.replace(directory / f"status.{backend}", msgspec.json.encode(status))
+
+
+def read_delivery(directory: Path, backend: str) -> DeliveryStatus:
+    """Read a backend's status; a fresh one if its relay never ran."""
+    try:
+        return msgspec.json.decode((directory / f"status.{backend}").read_bytes(), type=DeliveryStatus)
+    except (OSError, msgspec.MsgspecError):
+        return DeliveryStatus()
+
+
+def append_reject(directory: Path, backend: str, reject: Reject) -> None:
+    """Keep a reject.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with (directory / f"rejects.{backend}").open("ab", buffering=0) as file:
+        file.write(msgspec.json.encode(reject) + b"\n")
+
+
+def rejects(directory: Path, backend: str) -> list[Reject]:
+    """Read what a backend would not take, each record once however often it was tried."""
+    try:
+        lines = (directory / f"rejects.{backend}").read_bytes().splitlines()
+    except OSError:
+        return []
+    found: dict[tuple[str, int, str], Reject] = {}
+    for line in lines:
+        try:
+            reject = msgspec.json.decode(line, type=Reject)
+        except msgspec.MsgspecError:
+            continue  # a line that a kill cut short; the relay wrote it again
+        found[reject.segment, reject.start, reject.key] = reject
+    return list(found.values())
+
+
+def ending(directory: Path) -> RunFinished | None:
+    """Find how a run ended; None while it goes on, or if its trainer died and nobody noticed yet."""
+    for segment in reversed(segments(directory)):
+        if segment.startswith(("trainer-", "keeper-")):
+            event = _last_event(directory, segment)
+            if event is not None:
+                return event
+    return None
+
+
+def _last_event(directory: Path, segment: str) -> RunFinished | None:
+    """Read a segment's last record, if it is a `RunFinished`: nothing may follow one."""
+    try:
+        with (directory / segment).open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL))
+            tail = file.read()
+    except OSError:
+        return None
+    view, salt = memoryview(tail), codec.salt_of(segment)
+    at = tail.rfind(codec.MARKER)
+    while at >= 0:
+        whole = codec.whole_frame(view, at, salt)
+        if whole is not None:
+            if whole.type != codec.EVENT:
+                return None
+            try:
+                event = codec.decode_event(whole.payload)
+            except msgspec.MsgspecError:
+                return None
+            return event if isinstance(event, RunFinished) else None
+        at = tail.rfind(codec.MARKER, 0, at)
+    return None
+
+
+def lag(directory: Path, backend: str) -> int:
+    """Count the records that a backend has not acknowledged yet."""
+    reader = Reader(directory, cursors.load(directory, backend).offsets)
+    behind = 0
+    while records := reader.read(10_000):
+        behind += len(records)
+    return behind
+
+
+def backlog(directory: Path, backend: str) -> int:
+    """Measure what a backend has not acknowledged yet, in bytes; cheaper than `lag`."""
+    offsets = cursors.load(directory, backend).offsets
+    behind = 0
+    for segment in segments(directory):
+        try:
+            size = (directory / segment).stat().st_size
+        except OSError:
+            continue
+        behind += max(0, size - offsets.get(segment, 0))
+    return behind
+
+
+def last_records(directory: Path, ends: dict[str, int], offsets: dict[str, int]) -> bool:
+    """Tell whether no record between `offsets` and `ends`, offsets per segment, is left."""
+    behind = {name: end for name, end in ends.items() if offsets.get(name, 0) < end}
+    if sum(end - offsets.get(name, 0) for name, end in behind.items()) > _TAIL:
+        return False
+    reader = Reader(directory, {**ends, **{name: offsets.get(name, 0) for name in behind}})
+    while records := reader.read(10_000):
+        if any(record.start < behind.get(record.segment, 0) for record in records):
+            return False
+    return True
+
+
+def is_delivered(directory: Path, run: RunFile) -> bool:
+    """Tell whether every backend of a run has all of it, its end included."""
+    return all(cursors.load(directory, name).finished for name in run.targets)
+
+
+def run_status(directory: Path, run: RunFile) -> str:
+    """Tell how a run stands: RUNNING, FINISHED, FAILED or KILLED."""
+    end = ending(directory)
+    if end is not None:
+        return end.status
+    return "RUNNING" if run.trainer.alive else "KILLED"

@@ -1,0 +1,75 @@
+"""`python -m tracelet.relay RUN_DIRECTORY BACKEND`: one relay process, usually a keeper's child.
+
+Exit codes: 0 delivered, or asked to stop; 3 the tracker refused; 4 another relay holds the lock;
+5 the run or the backend cannot be read or loaded.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from tracelet import backends, settings
+from tracelet.errors import JournalLocked, TraceletError
+from tracelet.journal import status
+from tracelet.journal.locks import holder, take
+from tracelet.relay.delivery import Delivery
+
+DONE: Final = 0
+REFUSED: Final = 3
+LOCKED: Final = 4
+BROKEN: Final = 5
+NICE: Final = 10  # training comes first
+_LOG: Final = logging.getLogger("tracelet.relay")
+
+
+def main(arguments: list[str]) -> int:
+    """Deliver one run to one backend until it is delivered or there is nobody left to wait for."""
+    directory, name = Path(arguments[0]), arguments[1]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(NICE)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        lock = take(directory / f"relay.{name}.lock")
+    except JournalLocked as error:
+        _LOG.info("%s", error)
+        return LOCKED
+    try:
+        return _deliver(directory, name, stop)
+    finally:
+        lock.close()
+
+
+def _deliver(directory: Path, name: str, stop: threading.Event) -> int:
+    try:
+        run = status.read_run(directory)
+        target = run.targets[name]
+        backend = backends.load(target.load)
+        settings.lend_environment(Path(run.directory), (backend.variables, "TRACELET_"))
+        backends.check_client(backend)
+        delivery = Delivery(directory, name, backend, target.options)
+        state = delivery.run(stop, lambda: _orphaned(directory, run))
+    except TraceletError as error:
+        _LOG.exception("the relay to %s cannot work", name)
+        said = status.read_delivery(directory, name)
+        said.state, said.error, said.since = "refused", str(error), time.time()
+        status.write_delivery(directory, name, said)
+        return BROKEN
+    return REFUSED if state == "refused" else DONE
+
+
+def _orphaned(directory: Path, run: status.RunFile) -> bool:
+    """Tell whether keeper and trainer are both gone: then nobody would end this process."""
+    return not holder(directory / "keeper.lock").alive and not run.trainer.alive
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""Make of records what one tracker can take: names, steps, lengths, and how many at once.
+
+Chunking, name mapping and cutting live here, once, for all backends. The result depends on the
+journal and on the backend's `Limits` alone, so a batch that is sent twice is the same twice.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from tracelet.backend import Backend
+from tracelet.events import Artifact, Event, Metric, Note, Params, Plain, RunStarted, Tags
+from tracelet.journal.reader import Record
+from tracelet.relay.names import NameMap, digest_of
+
+NAME_TAG: Final = "tracelet.name."  # and a digest: the tag that tells a name too long for the tracker
+
+
+class Item(NamedTuple):
+    """One event as the tracker gets it, and the record that it comes from.
+
+    `key` tells the items of one record apart: a param's or tag's name. `degraded` counts the
+    values that were cut.
+    """
+
+    event: Event
+    record: Record
+    key: str = ""
+    degraded: int = 0
+
+
+class Shaper:
+    """Shapes records for one backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._limits = backend.limits
+        self._names = NameMap(backend.limits)
+        self._told: set[str] = set()
+
+    def items(self, records: Iterable[Record]) -> Iterator[Item]:
+        """Make the items of records; `RunStarted`, `RunFinished`, `Lost` and damage are not among them."""
+        names = self._names
+        for record in records:
+            event = record.event
+            if isinstance(event, Metric):
+                name = names.to_tracker(event.name)
+                if len(names.long_names) != len(self._told):
+                    yield from self._introductions(record)
+                yield Item(self._metric(event, name), record)
+            elif isinstance(event, Params):
+                yield from self._params(event, record)
+            elif isinstance(event, Tags):
+                yield from self._tags(event, record)
+            elif isinstance(event, Note):
+                text, cut = _cut(event.text, self._limits.note)
+                yield Item(Note(event.time, text), record, degraded=cut)
+            elif isinstance(event, Artifact):
+                yield Item(event, record, key=event.path)
+
+    def started(self, event: RunStarted) -> RunStarted:
+        """Shape the tags of a run's first event; they are set when the run is opened."""
+        tags = {
+            self._names.to_tracker(name): _cut(value, self._limits.tag_value)[0]
+            for name, value in event.tags.items()
+        }
+        note = _cut(event.note, self._limits.note)[0]
+        return RunStarted(
+            time=event.time,
+            run_id=event.run_id,
+            name=event.name,
+            project=event.project,
+            tags=tags,
+            note=note,
+            group=event.group,
+            job_type=event.job_type,
+        )
+
+    def _metric(self, event: Metric, name: str) -> Metric:
+        if event.step is None and self._limits.needs_step:
+            return Metric(name, event.value, event.ordinal, event.time)
+        if name is event.name:
+            return event
+        return Metric(name, event.value, event.step, event.time, event.ordinal)
+
+    def _params(self, event: Params, record: Record) -> Iterator[Item]:
+        for key, value in event.params.items():
+            name = self._names.to_tracker(key)
+            if len(self._names.long_names) != len(self._told):
+                yield from self._introductions(record)
+            shaped, cut = self._value(value)
+            yield Item(Params(event.time, {name: shaped}), record, key=key, degraded=cut)
+
+    def _value(self, value: Plain) -> tuple[Plain, int]:
+        """Cut a value whose text is too long; others keep their type."""
+        if isinstance(value, (bool, int, float)) or value is None:
+            return value, 0
+        text, cut = _cut(str(value), self._limits.param_value)
+        return (text, cut) if cut else (value, 0)
+
+    def _tags(self, event: Tags, record: Record) -> Iterator[Item]:
+        for key, value in event.tags.items():
+            name = self._names.to_tracker(key)
+            if len(self._names.long_names) != len(self._told):
+                yield from self._introductions(record)
+            text, cut = _cut(value, self._limits.tag_value)
+            yield Item(Tags(event.time, {name: text}), record, key=key, degraded=cut)
+
+    def _introductions(self, record: Record) -> Iterator[Item]:
+        """Tell the tracker, in tags, the names that were too long for it."""
+        for mapped, original in self._names.long_names.items():
+            if mapped not in self._told:
+                self._told.add(mapped)
+                tag = NAME_TAG + digest_of(mapped)
+                text, _ = _cut(original, self._limits.tag_value)
+                time = getattr(record.event, "time", 0.0)
+                yield Item(Tags(time, {tag: text}), record, key=tag)
+
+
+def _cut(text: str, length: int) -> tuple[str, int]:
+    """Cut text that is too long, and mark the place; tell whether it was."""
+    if len(text) <= length:
+        return text, 0
+    return text[: length - 1] + "…", 1
+
+
+def chunks(items: Iterable[Item], backend: Backend) -> Iterator[list[Item]]:
+    """Group items, in order, into calls that keep to the backend's limits; an artifact goes alone."""
+    limits = backend.limits
+    chunk: list[Item] = []
+    params = tags = 0
+    for item in items:
+        event = item.event
+        params += isinstance(event, Params)
+        tags += isinstance(event, Tags)
+        alone = isinstance(event, Artifact)
+        full = len(chunk) >= limits.batch or params > limits.params or tags > limits.tags
+        if chunk and (alone or full):
+            yield chunk
+            chunk = []
+            params, tags = int(isinstance(event, Params)), int(isinstance(event, Tags))
+        chunk.append(item)
+        if alone:
+            yield chunk
+            chunk = []
+            params = tags = 0
+    if chunk:
+        yield chunk
