@@ -29,10 +29,10 @@ LEARNING_RATE = 0.01
 def train() -> None:
     """Train as one would without tracelet."""
     torch.manual_seed(0)
-    digits = load_digits()
+    pixels, targets = load_digits(return_X_y=True)
     images, held_back, labels, answers = train_test_split(
-        torch.tensor(digits.data / 16.0, dtype=torch.float32),
-        torch.tensor(digits.target),
+        torch.tensor(pixels / 16.0, dtype=torch.float32),
+        torch.tensor(targets),
         test_size=0.25,
         random_state=0,
     )
@@ -62,7 +62,9 @@ def show(run_name: str) -> None:
     """Show what has arrived in MLflow, and how to look at it."""
     client = MlflowClient(tracking_uri=TRACKING_URI)
     project = client.get_experiment_by_name(PROJECT)
-    run = client.search_runs([project.experiment_id], order_by=["attributes.start_time DESC"], max_results=1)[0]
+    assert project is not None
+    newest = ["attributes.start_time DESC"]
+    run = client.search_runs([project.experiment_id], order_by=newest, max_results=1)[0]
     table = Table("metric", "points", "first step", "last step", "last value")
     for name in sorted(run.data.metrics):
         history = sorted(client.get_metric_history(run.info.run_id, name), key=lambda point: point.step)

@@ -47,7 +47,9 @@ def holders(directory: Path) -> list[Holder]:
     This process is not among them: it may hold a lock that the test made.
     """
     found: list[Holder] = []
-    for lock in directory.rglob("*.lock"):
+    # `os.walk` passes over what is deleted meanwhile: a keeper may be tidying up.
+    places = [Path(root, name) for root, _, names in os.walk(directory) for name in names]
+    for lock in (place for place in places if place.suffix == ".lock"):
         try:
             noted = json.loads(lock.read_text())
             holder = Holder(int(noted["pid"]), int(noted["started"]), lock)

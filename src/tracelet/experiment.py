@@ -152,7 +152,6 @@ class Experiment:
         for name, value in _mapping(metrics, "log_metrics").items():
             self.scalar(name, value, iteration if step is None else step, now)
 
-    @guard.contained
     def scalar(self, name: object, value: object, step: object, time: float | None = None) -> None:
         """Record one value, whatever its type: what captures call.
 
@@ -162,6 +161,19 @@ class Experiment:
             step: See `log_metric`; a float without a fraction is taken as the whole number it is.
             time: Seconds since the epoch; None for now.
         """
+        now = _now() if time is None else time
+        try:
+            if (
+                value.__class__ is float and step.__class__ is int and self._scalar(name, value, step, now)  # pyright: ignore[reportArgumentType]
+            ):
+                return
+        except (TypeError, ValueError, struct.error):
+            pass  # said below, in words
+        self._any_scalar(name, value, step, now)
+
+    @guard.contained
+    def _any_scalar(self, name: object, value: object, step: object, now: float) -> None:
+        """Record a value that still has to be understood, or say why it cannot be."""
         if not isinstance(name, str) or not name:
             guard.warn_once("a metric needs a name, a text that is not empty; got %r. It is not logged", name)
             return
@@ -177,7 +189,6 @@ class Experiment:
         except (TypeError, OverflowError) as error:
             guard.warn_once("metric %r: the step %s; logged without a step", name, error, key=("step", name))
             whole = None
-        now = _now() if time is None else time
         if whole is None:
             written = self._recorder.stepless(name, number, now)
         else:
@@ -244,7 +255,8 @@ class Experiment:
                 self._record(artifact)
         except OSError as error:
             reason = error.strerror or str(error)
-            guard.warn_once("artifact %s cannot be logged: %s", error.filename or source, reason)
+            what = error.filename or source
+            guard.warn_once("artifact %s cannot be logged: %s", what, reason, key=str(what))
 
     def record(self, event: Packed) -> None:
         """Record any other event."""

@@ -8,14 +8,15 @@ through it. An error is logged once per place with its traceback; the call then 
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 LOG: Final = logging.getLogger("tracelet")
-_said: set[tuple[object, ...]] = set()
+MOST: Final = 10_000  # different warnings; a run with more has been warned
+_said: set[tuple[Hashable, ...]] = set()
 
 errors: Final[list[BaseException]] = []
 """What `contained` swallowed, the first 100; our own tests fail when it is not empty."""
@@ -43,17 +44,17 @@ def report(error: BaseException, where: str) -> None:
         LOG.error("tracelet failed in %s; training is not affected", where, exc_info=error)
 
 
-def first(*key: object) -> bool:
-    """Tell whether this is the first time in this process that `key` is asked for."""
-    if key in _said:
+def first(*key: Hashable) -> bool:
+    """Tell whether this is the first time in this run that `key` is asked for."""
+    if key in _said or len(_said) > MOST:
         return False
     _said.add(key)
     return True
 
 
-def warn_once(message: str, *args: object, key: object = None) -> None:
-    """Log a warning, once for each `key` (by default once for each message and its arguments)."""
-    if first("warn", message, key if key is not None else args):
+def warn_once(message: str, *args: object, key: Hashable = None) -> None:
+    """Log a warning, once for each message and `key`; `args` are the message's, whatever they are."""
+    if first("warn", message, key):
         LOG.warning(message, *args)
 
 

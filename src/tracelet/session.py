@@ -28,7 +28,6 @@ from tracelet.journal.writer import Writer
 from tracelet.keeper.starting import keeper_lives, start_keeper
 from tracelet.patching import Patches
 from tracelet.ranks import global_rank
-from tracelet.relay.thread import RelayThread
 from tracelet.scrub import without_userinfo
 from tracelet.settings import Resolved, TraceletSettings, resolve
 
@@ -48,12 +47,20 @@ class _Session:
         self._hooks = EndHooks(self._at_end)
         self._settings = settings
 
+    @property
+    def mode(self) -> str:
+        return self._settings.mode
+
     def start(self) -> None:
         if self.experiment.directory is not None:
             for name in captures.names():
                 if getattr(self._settings, f"track_{name}", True):
-                    captures.load(name).install(self._patches, self.experiment)
+                    self._listen(name)
         self._hooks.install()
+
+    @guard.contained
+    def _listen(self, name: str) -> None:
+        captures.load(name).install(self._patches, self.experiment)
 
     def stop(self, how: Status = "FINISHED", reason: str = "", *, wait: bool = True) -> Summary:
         self._patches.uninstall()
@@ -61,7 +68,7 @@ class _Session:
         return self.experiment.stop(how, reason, wait=wait)
 
     def _at_end(self, how: Status, reason: str) -> None:
-        _report(self.stop(how, reason))
+        _report(self.stop(how, reason), self.mode)
 
 
 def start_logging(
@@ -140,7 +147,7 @@ def stop_logging() -> Summary | None:
     if session is None:
         return None
     summary = session.stop()
-    _report(summary)
+    _report(summary, session.mode)
     return summary
 
 
@@ -302,6 +309,8 @@ def _attend(directory: Path, run: RunFile, resolved: Resolved, secrets: dict[str
         else:
             return
     if run.mode == "online":
+        from tracelet.relay.thread import RelayThread  # most runs need none
+
         for name in run.targets:
             RelayThread(directory, name).start()
 
@@ -331,9 +340,12 @@ def _say_what_is_due(place: Path, directory: Path, resolved: Resolved) -> None:
     _LOG.info("tracelet records to %s", directory)
 
 
-def _report(summary: Summary) -> None:
+def _report(summary: Summary, mode: str) -> None:
     """Log one line about what became of the run: a warning if something is left."""
     if not summary.run_id or not summary.backends:
+        return
+    if mode == "offline":
+        _LOG.info("run %s %s; `tracelet sync %s` delivers it", summary.name, summary.status, summary.run_id)
         return
     parts: list[str] = []
     for backend in summary.backends:

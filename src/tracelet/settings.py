@@ -296,7 +296,7 @@ def _divided(config: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, An
                 continue
             except ConfigError as error:
                 _LOG.warning("%s; it is logged as a hyperparameter", error)
-        elif close := difflib.get_close_matches(str(name), CONFIG_KEYS, n=1, cutoff=0.85):
+        elif close := difflib.get_close_matches(str(name), CONFIG_KEYS, n=1, cutoff=0.8):
             _LOG.warning(
                 "config[%r] is logged as a hyperparameter. Did you mean the setting %r?", name, close[0]
             )

@@ -97,8 +97,12 @@ def flattened(params: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> It
     """Join the names of nested mappings by dots: `{"a": {"b": 1}}` gives `a.b`; an empty one stays."""
     for key, value in params.items():
         name = f"{prefix}{key}"
-        entry: object = value
-        if isinstance(entry, Mapping) and entry and depth < _DEPTH:
-            yield from flattened(cast("Mapping[Any, Any]", entry), f"{name}.", depth + 1)
+        nested = _nested(value)
+        if nested and depth < _DEPTH:
+            yield from flattened(nested, f"{name}.", depth + 1)
         else:
-            yield name, plain(entry)
+            yield name, plain(value)
+
+
+def _nested(value: object) -> Mapping[Any, Any] | None:
+    return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else None

@@ -20,9 +20,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard import writer as torch_writer
 
-from tracelet import captures
-from tracelet.captures.tensorboard import CAPTURE, install, location, relative
-from tracelet.errors import ConfigError
+from tracelet.captures.tensorboard import install, location, relative
 from tracelet.patching import Patches
 
 ORIGINAL: Final = vars(torch_writer.SummaryWriter)["add_scalar"]
@@ -416,37 +414,3 @@ def test_signature_and_pickles_stay_the_same(notebook: Notebook) -> None:
     assert pickle.loads(pickle.dumps(SummaryWriter)) is SummaryWriter  # noqa: S301
     assert pickle.loads(pickle.dumps(SummaryWriter.add_scalar)) is SummaryWriter.add_scalar  # noqa: S301
     assert notebook.heard == []
-
-
-def test_it_is_found_by_its_name() -> None:
-    assert captures.load("tensorboard") is CAPTURE
-    assert "tensorboard" in captures.names()
-
-
-def test_a_name_that_nobody_has_is_answered_with_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match=r"no capture called 'tensorbord'; there are .*'tensorboard'\?"):
-        captures.load("tensorbord")
-
-
-@pytest.mark.parametrize("value", ["other_capture", "other_capture:CAPTURE"])
-def test_another_package_joins_through_its_entry_point(
-    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "other_capture.py").write_text(
-        "from tracelet.capture import Capture\nCAPTURE = Capture(name='other', install=print)\n"
-    )
-    package = tmp_path / "other-1.0.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text(
-        f"[tracelet.captures]\nother = {value}\nbroken = no_such_module\nwrong = os:sep\n"
-    )
-
-    assert captures.load("other").name == "other"
-    assert {"broken", "other", "tensorboard"} <= set(captures.names())
-    with pytest.raises(ConfigError, match="'broken' at no_such_module cannot be loaded"):
-        captures.load("broken")
-    with pytest.raises(ConfigError, match=r"'wrong' is a str, not a tracelet\.capture\.Capture"):
-        captures.load("wrong")
-    monkeypatch.delitem(sys.modules, "other_capture")

@@ -54,7 +54,14 @@ class Frame(NamedTuple):
     end: int
 
 
+class _Version(msgspec.Struct):
+    """What a header of any version has."""
+
+    version: int
+
+
 _HEADER_DECODER: Final = msgspec.msgpack.Decoder(SegmentHeader)
+_VERSION_DECODER: Final = msgspec.msgpack.Decoder(_Version)
 
 
 def salt_of(segment: str) -> int:
@@ -119,16 +126,19 @@ def decode_header(payload: memoryview, segment: str) -> SegmentHeader:
     """Read a segment's header.
 
     Raises:
-        JournalCorrupt: A newer version of the format wrote this segment.
+        JournalCorrupt: A newer version of the format wrote this segment, or it is no header.
     """
-    header = _HEADER_DECODER.decode(payload)
-    if header.version > VERSION:
-        message = (
-            f"{segment} has journal format {header.version}; this tracelet reads up to {VERSION}."
-            " Upgrade tracelet to read it"
-        )
-        raise JournalCorrupt(message)
-    return header
+    try:
+        version = _VERSION_DECODER.decode(payload).version  # first: the rest may have changed
+        if version <= VERSION:
+            return _HEADER_DECODER.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise JournalCorrupt(f"{segment} has a header that cannot be understood: {error}") from error
+    message = (
+        f"{segment} has journal format {version}; this tracelet reads up to {VERSION}."
+        " Upgrade tracelet to read it"
+    )
+    raise JournalCorrupt(message)
 
 
 def decode_name(payload: memoryview) -> tuple[int, str]:

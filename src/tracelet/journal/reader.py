@@ -8,6 +8,7 @@ for the next call. `final=True` says that nobody writes any more: then torn tail
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from struct import error as StructError
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -138,23 +139,26 @@ class _Segment:
             except msgspec.MsgspecError as error:
                 return Damage(f"an event that this version does not know: {error}", len(whole.payload))
         if whole.type == codec.NAME:
-            number, name = codec.decode_name(whole.payload)
-            self._names[number] = name
-            return None
+            return self._named(whole.payload)
         if whole.type == codec.HEADER:
             codec.decode_header(whole.payload, self.name)
             return None
+        if whole.type in self._point_crcs and len(whole.payload) == codec.POINT.size:
+            number, step, value, time = codec.POINT.unpack(whole.payload)
+            return _point(self._names.get(number), whole.type, step, value, time, _POINT.size)
         return Damage(f"a record of the unknown type {whole.type}", len(whole.payload))
 
+    def _named(self, payload: memoryview) -> Damage | None:
+        try:
+            number, name = codec.decode_name(payload)
+        except (StructError, UnicodeDecodeError):
+            return Damage("a name that this version does not understand", len(payload))
+        self._names[number] = name
+        return None
+
     def _step_over(self, stop: int, found: list[Record], *, final: bool, keep: bool) -> bool:
-        """Deal with bytes at `offset` that are no sound record; tell whether reading can go on."""
-        rest = os.pread(self._fd, codec.PAYLOAD_MAX + _HEAD_SIZE, self.offset)
-        whole = codec.whole_frame(memoryview(rest), 0, self._salt)
-        if whole is not None:  # sound, only larger than a chunk
-            event = self._understood(whole)
-            if keep and event is not None:
-                found.append(Record(event, self.name, self.offset, self.offset + whole.end))
-            self.offset += whole.end
+        """Deal with bytes at `offset` that looked like no sound record; tell whether reading can go on."""
+        if self._take_one(found, keep=keep):  # it is sound, only larger than a chunk
             return True
         start = self._next_sound(stop)
         if start is None:
@@ -162,17 +166,33 @@ class _Segment:
                 # No append that returned is in a torn tail.
                 self.offset = max(self.offset, self._size())
             return False
+        # The writer may have been in the middle of this record when we looked. It was not any
+        # more when it wrote the next one.
+        if self._take_one(found, keep=keep):
+            return True
         if keep:
             damage = Damage("bytes that are no record", start - self.offset)
             found.append(Record(damage, self.name, self.offset, start))
         self.offset = start
         return True
 
+    def _take_one(self, found: list[Record], *, keep: bool) -> bool:
+        """Take the record at `offset`, however large it is; False if it is not sound."""
+        rest = os.pread(self._fd, codec.PAYLOAD_MAX + _HEAD_SIZE, self.offset)
+        whole = codec.whole_frame(memoryview(rest), 0, self._salt)
+        if whole is None:
+            return False
+        event = self._understood(whole)
+        if keep and event is not None:
+            found.append(Record(event, self.name, self.offset, self.offset + whole.end))
+        self.offset += whole.end
+        return True
+
     def _next_sound(self, stop: int) -> int | None:
         """Find the next record whose checksum holds."""
         position, size = self.offset + 1, min(self._size(), stop)
         while position < size:
-            rest = os.pread(self._fd, codec.PAYLOAD_MAX + CHUNK, position)
+            rest = os.pread(self._fd, CHUNK + _HEAD_SIZE + codec.PAYLOAD_MAX, position)
             view = memoryview(rest)
             at = rest.find(codec.MARKER)
             while 0 <= at < CHUNK:

@@ -127,9 +127,11 @@ class Delivery:
             self._state("delivering")
             self._deliver(writer, records)
         self._confirm(writer, at_rest=not records)
+        if self._cursor.finished:
+            return True
         if not records and not self._sent:
             if self._end is not None:
-                return self._finish(writer)
+                return self._finish(self._open())  # confirming may have closed the writer
             self._state("idle")
         return bool(records)
 
@@ -290,6 +292,7 @@ class Delivery:
         self._cursor = cursors.load(self._directory, self._name)
         self._ahead = _copied(self._cursor)
         self._reader = Reader(self._directory, self._cursor.offsets)
+        self._shaper = Shaper(self._backend)  # what it has told of long names may not have arrived
         self._end = None
         self._same.clear()
         if self.status.state != "unavailable":

@@ -37,7 +37,7 @@ class Shaper:
         self._told: set[str] = set()
 
     def items(self, records: Iterable[Record]) -> Iterator[Item]:
-        """Make the items of records; `RunStarted`, `RunFinished`, `Lost` and damage are not among them."""
+        """Make the items of records; a run's start and end, `Lost` and damage are not among them."""
         names = self._names
         for record in records:
             event = record.event
@@ -55,6 +55,8 @@ class Shaper:
                 yield Item(Note(event.time, text), record, degraded=cut)
             elif isinstance(event, Artifact):
                 yield Item(event, record, key=event.path)
+            elif isinstance(event, RunStarted):  # its tags were set when the run was opened
+                yield from self._introductions(record)
 
     def started(self, event: RunStarted) -> RunStarted:
         """Shape the tags of a run's first event; they are set when the run is opened."""

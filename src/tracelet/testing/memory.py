@@ -1,11 +1,12 @@
 """A tracker in one file: keeps every event that it was given, in order, also across processes.
 
 It takes repetitions as a tracker does that has an identity for points: `stored` gives each event
-once, `received` as often as it came. Use it as `backend="tracelet.testing.memory:BACKEND"` with the
-environment variable `MEMORY_BACKEND_FILE`.
+once, `received` as often as it came. Artifacts' bytes go to the directory `artifacts_of(path)`. Use
+it as `backend="tracelet.testing.memory:BACKEND"` with the environment variable `MEMORY_BACKEND_FILE`.
 """
 
 import os
+import shutil
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,8 +14,8 @@ from typing import Final
 import msgspec
 
 from tracelet.backend import Backend, BlobPath, Configuration, Limits, Options, Remote, Writer
-from tracelet.errors import Rejected
-from tracelet.events import Event, Metric, Packed, RunStarted
+from tracelet.errors import Rejected, Unavailable
+from tracelet.events import Artifact, Event, Metric, Packed, RunStarted
 
 POISON: Final = "poison"
 """A metric, param or tag of this name is rejected, with all of its batch."""
@@ -39,13 +40,15 @@ class Row(msgspec.Struct, frozen=True):
 class MemoryWriter:
     """See `tracelet.backend.Writer`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, blob: BlobPath) -> None:
         self._path = path
+        self._blob = blob
         self._fd = -1
 
     def open(self, run: RunStarted) -> Remote:
         """See `Writer.open`."""
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(self._fd, b"\n")  # ends a line that a kill has torn
         self.write([run])
         return Remote(id=run.run_id, view=f"cat {self._path}")
 
@@ -54,8 +57,24 @@ class MemoryWriter:
         if any(_is_poison(event) for event in batch):
             message = "the tracker does not take poison"
             raise Rejected(message)
+        for event in batch:
+            if isinstance(event, Artifact):
+                self._keep(event)
         rows = [Row(metric=e) if isinstance(e, Metric) else Row(other=e) for e in batch]
         os.write(self._fd, b"".join(_ENCODER.encode(row).hex().encode() + b"\n" for row in rows))
+
+    def _keep(self, artifact: Artifact) -> None:
+        source = self._blob(artifact.digest) if artifact.digest else Path(artifact.reference)
+        place = artifacts_of(self._path) / artifact.path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, place)
+        except FileNotFoundError as error:
+            message = f"artifact {artifact.path}: {error}"
+            raise Rejected(message) from error
+        except OSError as error:
+            message = f"artifact {artifact.path}: {error}"
+            raise Unavailable(message) from error
 
     def acknowledged(self) -> int | None:
         """See `Writer.acknowledged`."""
@@ -82,7 +101,20 @@ def received(path: Path) -> list[Event]:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
-    return [msgspec.msgpack.decode(bytes.fromhex(line.decode()), type=Row).event for line in lines]
+    return [event for line in lines if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> Event | None:
+    """Read one line; None for one that is empty, or torn by a kill: its batch was not confirmed."""
+    try:
+        return msgspec.msgpack.decode(bytes.fromhex(line.decode()), type=Row).event
+    except ValueError:  # also what msgspec raises
+        return None
+
+
+def artifacts_of(path: Path) -> Path:
+    """Tell where the tracker in the file `path` keeps artifacts' bytes."""
+    return path.with_name(f"{path.name}.artifacts")
 
 
 def stored(path: Path) -> list[Event]:
@@ -99,9 +131,9 @@ def configure(configuration: Configuration) -> dict[str, str]:
     return {"path": configuration.environ.get("MEMORY_BACKEND_FILE", str(configuration.directory / "memory"))}
 
 
-def make_writer(options: Options, _: BlobPath) -> Writer:
+def make_writer(options: Options, blob: BlobPath) -> Writer:
     """Make a Writer."""
-    return MemoryWriter(Path(options["path"]))
+    return MemoryWriter(Path(options["path"]), blob)
 
 
 def identity(event: Event) -> Hashable:

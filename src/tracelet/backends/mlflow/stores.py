@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-import secrets
+import shutil
 import socket
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -97,17 +98,16 @@ def _make(file: Path, artifacts: str) -> None:
     with _alone(file):
         if not _version(file):
             for left in file.parent.glob(f"{file.name}.tracelet-*.new"):
-                left.unlink(missing_ok=True)  # of a process that was killed here
-            new = file.with_name(f"{file.name}.tracelet-{secrets.token_hex(4)}.new")
+                shutil.rmtree(left, ignore_errors=True)  # of a process that was killed here
+            place = tempfile.mkdtemp(dir=file.parent, prefix=f"{file.name}.tracelet-", suffix=".new")
             try:
-                _migrate(new, artifacts)
-                _put(new, file)
+                _put(_migrated(Path(place, file.name), artifacts), file)
             finally:
-                new.unlink(missing_ok=True)
+                shutil.rmtree(place, ignore_errors=True)
     return None
 
 
-def _migrate(new: Path, artifacts: str) -> None:
+def _migrated(new: Path, artifacts: str) -> Path:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     try:
@@ -115,6 +115,7 @@ def _migrate(new: Path, artifacts: str) -> None:
     except Exception as error:  # whatever alembic raises, another try begins anew
         raise Unavailable(f"MLflow could not make a database: {type(error).__name__}: {error}") from error
     store.engine.dispose()
+    return new
 
 
 def _put(new: Path, file: Path) -> None:

@@ -1,0 +1,229 @@
+"""Deliver one run from the foreground: by its own keeper while that lives, else by ours."""
+
+import contextlib
+import logging
+import math
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Final, Protocol
+
+import msgspec
+
+from tracelet.errors import JournalLocked
+from tracelet.journal import cursors, status
+from tracelet.journal.locks import Lock, held, take
+from tracelet.journal.status import Target
+from tracelet.keeper.keeping import Keeper
+from tracelet.keeper.processes import child_environment
+
+LOOK: Final = 0.25  # seconds between two looks at a delivery that somebody else does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be delivered.
+
+    Attributes:
+        directory: The run's directory.
+        run: Its `run.json`.
+        backends: The backends to deliver to.
+        added: Those of them that the run does not have yet.
+        environ: Variables for its relays, beneath the environment.
+    """
+
+    directory: Path
+    run: status.RunFile
+    backends: tuple[str, ...]
+    added: Mapping[str, Target] = field(default_factory=dict[str, Target])
+    environ: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def left(self) -> list[str]:
+        """The backends that do not have all of the run."""
+        return [name for name in self.backends if not cursors.load(self.directory, name).finished]
+
+
+class View(Protocol):
+    """Whoever shows how a delivery goes."""
+
+    def begin(self, job: Job) -> None:
+        """Show a job that begins."""
+        ...
+
+    def look(self) -> None:
+        """Show how it is now; called a few times a second."""
+        ...
+
+    def end(self) -> None:
+        """Leave the screen as it is."""
+        ...
+
+
+class Interrupt:
+    """Ctrl-C and SIGTERM, as a wish to stop that is heard at the next look."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.signal = 0
+
+    @contextlib.contextmanager
+    def listening(self) -> "Generator[Interrupt]":
+        """Take the signals, and give them back afterwards."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._heard) for number in numbers}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, _: FrameType | None) -> None:
+        self.signal = number
+        self.stop.set()
+
+
+class Movement:
+    """Tells whether deliveries still move: whether a cursor does, or the run's end has just been written.
+
+    A relay's own `progressed` also tells that a tracker answered, which one may do for ever
+    without taking anything.
+    """
+
+    def __init__(self, directory: Path, names: Iterable[str], patience: float) -> None:
+        self._directory = directory
+        self._names = tuple(names)
+        self._patience = patience
+        self._seen: object = None
+        self._since = time.monotonic()
+
+    def stalled(self) -> bool:
+        """Tell whether nothing has moved for the patience, or for as long as the call under way may take."""
+        now, seen = time.monotonic(), self._measured()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        still = now - self._since
+        return still > self._patience and still > self._allowed()
+
+    def _measured(self) -> object:
+        return [
+            (status.backlog(self._directory, name), cursors.load(self._directory, name).finished)
+            for name in self._names
+        ]
+
+    def _allowed(self) -> float:
+        """Tell how long the calls may take that are under way; an artifact of gigabytes takes long."""
+        longest = 0.0
+        for name in self._names:
+            said = status.read_delivery(self._directory, name)
+            if said.state == "delivering" and held(self._directory / f"relay.{name}.lock"):
+                longest = max(longest, said.deadline - said.beat)
+        return longest
+
+
+def deliver(job: Job, patience: float, interrupt: Interrupt, view: View) -> None:
+    """Deliver until all is delivered or refused, nothing moves any more, or an interrupt comes.
+
+    Args:
+        job: What to deliver.
+        patience: Seconds without progress after which the rest is left.
+        interrupt: Ends it; nothing is lost.
+        view: Shows how it goes.
+
+    Raises:
+        JournalCorrupt: The run cannot be read.
+        OSError: A file in the run's directory cannot be written.
+    """
+    view.begin(job)
+    lock = _wait_for_lock(job, patience, interrupt, view)
+    if lock is None:
+        return
+    try:
+        _prepare(job)
+        with _surroundings(job):
+            _keep(job, Movement(job.directory, job.backends, patience), interrupt, view)
+    finally:
+        lock.close()
+
+
+def _wait_for_lock(job: Job, patience: float, interrupt: Interrupt, view: View) -> Lock | None:
+    """Take the keeper's lock; while the run's own keeper holds it, that one delivers.
+
+    Returns:
+        None once there is nothing left to do here, or too much.
+    """
+    movement = Movement(job.directory, {*job.run.targets, *job.backends}, patience)
+    while not interrupt.stop.is_set():
+        try:
+            return take(job.directory / "keeper.lock")
+        except JournalLocked:  # noqa: PERF203  it is the usual case here
+            view.look()
+            if not job.left or movement.stalled():
+                return None
+            interrupt.stop.wait(LOOK)
+    return None
+
+
+def _prepare(job: Job) -> None:
+    """Make `run.json` say what this delivery needs: backends that are new, an interpreter that exists.
+
+    Only whoever holds the keeper's lock may, and only once the trainer has no more to say.
+    """
+    run = status.read_run(job.directory)
+    python = run.python if shutil.which(run.python) else sys.executable
+    targets = {**job.added, **run.targets}
+    if targets != run.targets or python != run.python:
+        status.write_run(job.directory, msgspec.structs.replace(run, targets=targets, python=python))
+
+
+def _keep(job: Job, movement: Movement, interrupt: Interrupt, view: View) -> None:
+    """Be the run's keeper."""
+    halt = threading.Event()
+
+    def look(_: Keeper) -> None:
+        view.look()
+        if interrupt.stop.is_set() or movement.stalled():
+            halt.set()
+
+    # Its own patience is not asked: `movement` decides.
+    keeper = Keeper(job.directory, only=job.backends, patience=math.inf, deliver_offline=True, watch=look)
+    keeper.run(halt)
+    view.look()
+    if not interrupt.stop.is_set():
+        keeper.tidy(time.time())
+
+
+@contextlib.contextmanager
+def _surroundings(job: Job) -> "Generator[None]":
+    """Give relays the environment that a keeper gives them, and the keeper its log."""
+    before = dict(os.environ)
+    log = logging.getLogger("tracelet.keeper")
+    try:
+        handler: logging.Handler = logging.FileHandler(job.directory / "keeper.log", encoding="utf-8")
+    except OSError:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    propagates = log.propagate
+    _set_environment(child_environment({**job.environ, **before}))
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = propagates
+        log.removeHandler(handler)
+        handler.close()
+        _set_environment(before)
+
+
+def _set_environment(wanted: Mapping[str, str]) -> None:
+    for name in set(os.environ) - set(wanted):
+        del os.environ[name]
+    os.environ.update(wanted)

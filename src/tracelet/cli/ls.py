@@ -1,0 +1,69 @@
+"""`tracelet ls`: the runs, newest last, each with a word on every delivery."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tracelet.cli import output
+from tracelet.cli.output import Column
+from tracelet.cli.runs import Json, Place, Run, look, shelf_at
+from tracelet.errors import JournalCorrupt
+from tracelet.journal import shelf, status
+
+_COLUMNS = (
+    Column("run"),
+    Column("name", cut=True),
+    Column("project", cut=True),
+    Column("status"),
+    Column("started"),
+    Column("age", right=True),
+    Column("delivery"),
+)
+
+
+def ls(
+    number: Annotated[
+        int, typer.Option("-n", "--number", min=1, help="How many, from the newest back.")
+    ] = 20,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="List every run.")] = False,
+    project: Annotated[str, typer.Option("--project", "-p", help="Only the runs of this project.")] = "",
+    as_json: Json = False,
+    place: Place = None,
+) -> None:
+    """List runs, the newest last: status, age, and how each delivery stands."""
+    where = shelf_at(place)
+    directories = shelf.runs(where)
+    if project:
+        directories = [path for path in directories if _project(path) == project]
+    shown = directories if everything else directories[-number:]
+    runs = [look(directory) for directory in shown]
+    if as_json:
+        output.document({"directory": str(where), "runs": msgspec.to_builtins(runs)})
+        return
+    if not runs:
+        output.remark(f"no runs{f' of the project {project!r}' if project else ''} in {where}")
+        return
+    now = time.time()
+    output.table(_COLUMNS, [_row(run, now) for run in runs])
+    for run in runs:
+        if run.status == "UNREADABLE":
+            output.remark(run.attention[0])
+    if hidden := len(directories) - len(shown):
+        output.remark(f"{output.count(hidden, 'older run')} not shown; --all lists every one")
+
+
+def _project(directory: Path) -> str:
+    try:
+        return status.read_run(directory).project
+    except JournalCorrupt:
+        return ""
+
+
+def _row(run: Run, now: float) -> list[str]:
+    deliveries = ", ".join(f"{backend.name}: {backend.word}" for backend in run.backends)
+    age = output.span(now - run.started) if run.started else ""
+    started = output.moment(run.started)
+    return [run.run_id, run.name, run.project, run.status, started, age, deliveries]

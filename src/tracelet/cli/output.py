@@ -1,0 +1,147 @@
+"""Tables and JSON on the standard output, remarks on the standard error.
+
+A table has no frame, and no line of it is folded or cut but for the columns that say so: what
+stands in one can be copied, and `grep` and `awk` find their way. rich leaves out colours for
+pipes, for `NO_COLOR` and for terminals that have none.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+NARROW: Final = 12  # characters below which a column is not cut
+GAP: Final = 2  # characters between two columns
+STYLES: Final = {
+    "delivered": "green",
+    "finished": "green",
+    "FINISHED": "green",
+    "RUNNING": "cyan",
+    "refused": "red",
+    "unavailable": "red",
+    "rejected": "red",
+    "FAILED": "red",
+    "UNREADABLE": "red",
+    "behind": "yellow",
+    "stopped": "yellow",
+    "waiting": "yellow",
+    "KILLED": "yellow",
+}
+"""How a cell's last word is coloured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column: its header, how its cells stand, and whether a narrow terminal may cut them."""
+
+    header: str
+    right: bool = False
+    cut: bool = False
+
+
+def clean(text: str) -> str:
+    """Show what would break a line or speak to the terminal as Python would write it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def console(*, error: bool = False) -> "Console":
+    """Make a console for the standard output, or for the standard error."""
+    from rich.console import Console  # it takes longer to load than `--json` takes to run
+
+    return Console(stderr=error, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """Print one line."""
+    console().print(clean(text), style=style or None)
+
+
+def remark(text: str) -> None:
+    """Print one line that is not part of what was asked for."""
+    print(f"tracelet: {clean(text)}", file=sys.stderr)
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], indent: int = 0) -> None:
+    """Print a table; on a terminal, long cells of its `cut` columns are cut to make it fit."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    header = [column.header for column in columns]
+    lines = [header, *([clean(cell) for cell in row] for row in rows)]
+    out = console()
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
+    if out.is_terminal:
+        widths = _fitted(columns, widths, out.width - indent - GAP * (len(columns) - 1))
+    for line in lines:
+        drawn = Text(" " * indent)
+        for column, width, cell in zip(columns, widths, line, strict=True):
+            drawn.append(_padded(cell, width, column), style="bold" if line is header else _style(cell))
+            drawn.append(" " * GAP)
+        drawn.rstrip()
+        out.print(drawn)
+
+
+def _padded(cell: str, width: int, column: Column) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    missing = width - cell_len(cell)
+    if missing < 0:
+        return set_cell_size(cell, width - 1) + "…"
+    return " " * missing + cell if column.right else cell + " " * missing
+
+
+def _fitted(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
+    """Take from the widest columns that may be cut until all fit, or none is wide any more."""
+    while sum(widths) > room:
+        wide = [index for index, column in enumerate(columns) if column.cut and widths[index] > NARROW]
+        if not wide:
+            break
+        widest = max(wide, key=lambda index: widths[index])
+        widths = [width - (index == widest) for index, width in enumerate(widths)]
+    return widths
+
+
+def _style(cell: str) -> str:
+    return STYLES.get(cell.rpartition(" ")[2], "")
+
+
+def document(content: object) -> None:
+    """Print one JSON document; numbers that JSON does not have are given as "NaN" and "±Infinity"."""
+    print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        items: Any = value.items()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return {str(name): _finite(item) for name, item in items}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def moment(seconds: float) -> str:
+    """Write a time, in seconds since the epoch, as the clock on the wall shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+
+
+def span(seconds: float) -> str:
+    """Write a span of time in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(0.0, seconds):.0f}s"
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """Write a number with its noun: "1 record", "4,001 records"."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -1,0 +1,101 @@
+"""MLflow's SQLite stores, for the tests of its Writer."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.live.servers import FaultProxy
+from tracelet import backends
+from tracelet.events import RunStarted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+BACKEND = backends.load("mlflow")
+NOW = 1_700_000_000.123
+RUN = RunStarted(
+    time=NOW,
+    run_id="20261120-093000-3f2a1c",
+    name="a name",
+    project="a project",
+    tags={"team": "vision"},
+    note="what it is",
+    group="sweep 7",
+    job_type="train",
+)
+
+
+# SQLAlchemy, pydantic and others, by way of MLflow.
+WARNINGS = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
+
+
+class Store:
+    """One SQLite store, our way into it and MLflow's own way out."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "mlflow.db"
+        self.uri = f"sqlite:///{self.file}"
+        self.options = {
+            "tracking_uri": self.uri,
+            "experiment": "a project",
+            "artifact_location": str(directory / "mlruns"),
+            "user": "somebody",
+        }
+
+    def writer(self) -> Any:
+        return BACKEND.writer(self.options, lambda digest: self.file.parent / "blobs" / digest)
+
+    def open(self) -> Any:
+        writer = self.writer()
+        self.id = writer.open(RUN).id
+        return writer
+
+    @property
+    def client(self) -> "MlflowClient":
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.uri)
+
+    @property
+    def run(self) -> Any:
+        return self.client.get_run(self.id)
+
+    def history(self, name: str) -> list[tuple[int | None, int, float]]:
+        return [(m.step, m.timestamp, m.value) for m in self.client.get_metric_history(self.id, name)]
+
+    def runs(self) -> list[Any]:
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        return list(self.client.search_runs(experiments))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new database: making one takes seconds, copying it nothing."""
+    store = Store(tmp_path_factory.mktemp("template"))
+    store.open()
+    with contextlib.closing(sqlite3.connect(store.file)) as connection, connection:
+        for table in ("tags", "runs"):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608  a constant
+        connection.execute("DELETE FROM experiments WHERE experiment_id > 0")
+    return store.file
+
+
+@pytest.fixture
+def store(template: Path, tmp_path: Path) -> Store:
+    shutil.copy(template, tmp_path / "mlflow.db")
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """Something at an address that is no server; and a client that does not wait long for it."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    proxy = FaultProxy(9)
+    yield proxy
+    proxy.stop()

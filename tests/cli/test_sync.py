@@ -1,0 +1,329 @@
+"""What no tracker has yet arrives there once, and what is left is said, with its reason."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli import making
+from tests.cli.making import MEMORY, command, memory, new_run, running, switched, tracelet
+from tests.conftest import eventually, holders
+from tracelet.events import Event, Metric, RunFinished
+from tracelet.journal import cursors, status
+from tracelet.journal.writer import Writer
+from tracelet.testing.memory import received, stored
+
+OTHER = "20231114-221321-bbbbbb"
+
+
+def steps(events: list[Event]) -> list[int | None]:
+    return [event.step for event in events if isinstance(event, Metric)]
+
+
+def ends(events: list[Event]) -> list[str]:
+    return [event.status for event in events if isinstance(event, RunFinished)]
+
+
+@pytest.fixture
+def importable(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let relays import what lies in the test's directory."""
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    return place
+
+
+def test_a_run_whose_trainer_was_killed_arrives_once_and_is_killed(place: Path) -> None:
+    directory = new_run(place, points=250, end=None)
+
+    result = tracelet("sync")
+
+    assert result.code == 0
+    assert "delivered, 252 records" in result.out
+    assert steps(received(place / "memory")) == list(range(250))
+    assert ends(received(place / "memory")) == ["KILLED"]
+    assert status.run_status(directory, status.read_run(directory)) == "KILLED"
+    assert tracelet("sync").out == "everything is delivered\n"
+    assert ends(received(place / "memory")) == ["KILLED"]
+
+
+def test_what_is_rejected_is_told_with_its_reason_and_the_rest_is_delivered(place: Path) -> None:
+    directory = new_run(place, points=20, end=None)
+    writer = Writer(directory)
+    writer.scalar("poison", 1.0, 1, 1.0)
+    writer.scalar("accuracy", 1.0, 1, 1.0)
+    writer.finish(making.FINISHED)
+
+    result = tracelet("sync")
+
+    assert result.code == 1
+    assert "1 rejected: Metric poison: the tracker does not take poison" in result.out
+    assert "1 of 1 run not delivered whole" in result.err
+    assert steps(stored(place / "memory")) == [*range(20), 1]
+    assert tracelet("sync", "first").code == 1
+
+
+def test_the_oldest_run_goes_first(place: Path) -> None:
+    new_run(place, run_id=OTHER, targets={"memory": memory(place)})
+    new_run(place)
+
+    result = tracelet("sync")
+
+    assert result.code == 0
+    assert [event.run_id for event in stored(place / "memory") if hasattr(event, "run_id")] == [
+        "20231114-221320-aaaaaa",
+        OTHER,
+    ]
+
+
+def test_a_run_can_go_to_a_backend_that_it_did_not_have(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = new_run(place, points=3, targets={})
+    monkeypatch.setenv("MEMORY_BACKEND_FILE", str(place / "elsewhere"))
+
+    result = tracelet("sync", "first", "--backend", MEMORY)
+
+    assert result.code == 0
+    assert steps(stored(place / "elsewhere")) == [0, 1, 2]
+    assert status.read_run(directory).targets["memory"].options == {"path": str(place / "elsewhere")}
+
+
+def test_a_new_backend_is_configured_from_the_env_file_here(place: Path) -> None:
+    new_run(place, targets={})
+    (place / ".env").write_text(f"MEMORY_BACKEND_FILE={place / 'from-env'}\n")
+
+    result = tracelet("sync", "--backend", MEMORY)
+
+    assert result.code == 0
+    assert ends(stored(place / "from-env")) == ["FINISHED"]
+
+
+def test_only_the_backend_that_is_asked_for_is_delivered_to(place: Path) -> None:
+    directory = new_run(place, targets={"one": memory(place, "one"), "two": memory(place, "two")})
+
+    result = tracelet("sync", "--backend", "two")
+
+    assert result.code == 0
+    assert received(place / "one") == []
+    assert ends(stored(place / "two")) == ["FINISHED"]
+    assert not cursors.load(directory, "one").finished
+
+
+def test_runs_that_were_delivered_are_not_taken_to_a_new_backend_without_being_named(place: Path) -> None:
+    new_run(place)
+    assert tracelet("sync").code == 0
+
+    result = tracelet("sync", "--backend", "mlflow")
+
+    assert result.code == 0
+    assert result.out == "everything is delivered\n"
+
+
+def test_a_refused_backend_is_tried_again(importable: Path) -> None:
+    new_run(importable, points=3, targets={"switched": switched(importable)})
+    closed = importable / "closed"
+    closed.touch()
+
+    refused = tracelet("sync")
+    closed.unlink()
+    again = tracelet("sync")
+
+    assert refused.code == 1
+    assert "switched: refused, 5 records left: the key is wrong" in refused.out
+    assert again.code == 0
+    assert steps(stored(importable / "switched")) == [0, 1, 2]
+
+
+def test_a_backend_that_stays_away_is_left_after_the_patience(importable: Path) -> None:
+    new_run(importable, points=3, targets={"switched": switched(importable)})
+    down = importable / "down"
+    down.touch()
+
+    # Long enough for a relay to begin on a busy machine; nothing asserts how long it took.
+    left = tracelet("sync", "--patience", "4s")
+    down.unlink()
+    again = tracelet("sync")
+
+    assert left.code == 1
+    assert "5 records left: nobody answers" in left.out
+    assert again.code == 0
+    assert ends(received(importable / "switched")) == ["FINISHED"]
+
+
+def test_it_waits_for_the_runs_own_keeper(importable: Path) -> None:
+    directory = new_run(importable, points=3, targets={"switched": switched(importable)})
+    down = importable / "down"
+    down.touch()
+    keeper = subprocess.Popen([sys.executable, "-m", "tracelet.keeper", directory])
+    try:
+        eventually(lambda: status.read_delivery(directory, "switched").state == "unavailable", 30)
+        sync = subprocess.Popen(command("sync", "first"), stdout=subprocess.PIPE, text=True)
+        assert sync.stdout is not None
+        assert sync.stdout.readline().strip() == "20231114-221320-aaaaaa  first: 5 records to switched"
+
+        down.unlink()
+        out, _ = sync.communicate(timeout=60)
+    finally:
+        keeper.terminate()
+        keeper.wait(30)
+
+    assert sync.returncode == 0
+    assert "switched: delivered, 5 records" in out
+    assert steps(received(importable / "switched")) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_cleanly_when_it_is_interrupted(importable: Path, number: signal.Signals) -> None:
+    directory = new_run(importable, points=3, targets={"switched": switched(importable)})
+    down = importable / "down"
+    down.touch()
+    sync = subprocess.Popen(command("sync"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    eventually(lambda: status.read_delivery(directory, "switched").state == "unavailable", 30)
+
+    sync.send_signal(number)
+    out, err = sync.communicate(timeout=60)
+
+    assert sync.returncode == 128 + number
+    assert "5 records left" in out
+    assert "Traceback" not in err
+    assert holders(directory) == []
+    down.unlink()
+    assert tracelet("sync").code == 0
+    assert ends(received(importable / "switched")) == ["FINISHED"]
+
+
+def test_a_running_run_is_left_to_its_keeper(place: Path) -> None:
+    running(place, points=3)
+
+    named, unnamed = tracelet("sync", "first"), tracelet("sync")
+
+    assert named.code == 0
+    assert "it is running, and delivered as it goes" in named.out
+    assert unnamed.out == "everything is delivered\n"
+    assert received(place / "memory") == []
+
+
+def test_a_running_run_takes_no_new_backend(place: Path) -> None:
+    running(place, targets={})
+
+    result = tracelet("sync", "first", "--backend", MEMORY)
+
+    assert result.code == 1
+    assert "it is running; memory can be added when it has ended" in result.out
+
+
+def test_a_run_that_ended_is_delivered_while_its_process_goes_on(place: Path) -> None:
+    new_run(place, points=3, trainer=making.this_process())
+
+    result = tracelet("sync")
+
+    assert result.code == 0
+    assert ends(stored(place / "memory")) == ["FINISHED"]
+
+
+def test_an_offline_run_is_delivered(place: Path) -> None:
+    new_run(place, points=3, mode="offline")
+
+    result = tracelet("sync")
+
+    assert result.code == 0
+    assert ends(stored(place / "memory")) == ["FINISHED"]
+
+
+def test_an_interpreter_that_is_gone_is_replaced_by_this_one(place: Path) -> None:
+    new_run(place, python=str(place / "gone" / "bin" / "python"))
+
+    result = tracelet("sync")
+
+    assert result.code == 0
+    assert ends(stored(place / "memory")) == ["FINISHED"]
+
+
+def test_one_json_document_is_printed_and_nothing_else(place: Path) -> None:
+    new_run(place, points=3)
+
+    result = tracelet("sync", "--json")
+
+    assert result.err == ""
+    assert result.json["fine"] is True
+    assert result.json["interrupted"] is False
+    (run,) = result.json["runs"]
+    assert (run["run_id"], run["asked"], run["fine"]) == ("20231114-221320-aaaaaa", ["memory"], True)
+    assert (run["backends"][0]["state"], run["backends"][0]["delivered"]) == ("finished", 5)
+
+
+def test_a_run_that_cannot_be_read_does_not_keep_the_others(place: Path) -> None:
+    new_run(place)
+    broken = place / ".tracelet" / "20231114-000000-cccccc"
+    broken.mkdir()
+    (broken / "run.json").write_text("{")
+
+    result = tracelet("sync")
+
+    assert result.code == 1
+    assert "is not a run that this version of tracelet can read" in result.out
+    assert ends(stored(place / "memory")) == ["FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frist"], "no run 'frist' in"),
+        (["frist"], "Did you mean 'first'?"),
+        (["first", "--backend", "mlfow"], "no backend called 'mlfow'"),
+        (["first", "--backend", "mlfow"], "Did you mean 'mlflow'?"),
+        (["--patience", "soon"], "'soon' is no duration"),
+        (["--dir", "nowhere"], "there is no directory nowhere"),
+        (["--unknown"], "No such option: --unknown"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line_and_ends_with_2(place: Path, arguments: list[str], said: str) -> None:
+    new_run(place)
+
+    result = tracelet("sync", *arguments)
+
+    assert result.code == 2
+    assert result.out == ""
+    assert said in result.err
+    assert received(place / "memory") == []
+
+
+def test_a_backend_without_its_client_is_a_mistake(importable: Path) -> None:
+    (importable / "clientless.py").write_text(
+        "import dataclasses\n"
+        "from tracelet.testing import memory\n"
+        "BACKEND = dataclasses.replace(memory.BACKEND, name='other', client='no_such_client', install='pip it')\n"
+    )
+    new_run(importable)
+
+    result = tracelet("sync", "first", "--backend", "clientless:BACKEND")
+
+    assert result.code == 2
+    assert "needs 'no_such_client', which is not installed: pip it" in result.err
+
+
+def test_a_terminal_sees_a_bar(place: Path) -> None:
+    new_run(place, points=2000)
+    master, slave = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    sync = subprocess.Popen(command("sync"), stdout=subprocess.PIPE, stderr=slave, env=environ)
+    os.close(slave)
+
+    seen = b""
+    while select.select([master], [], [], 60)[0]:
+        try:
+            more = os.read(master, 65536)
+        except OSError:  # the last one who had it open is gone
+            break
+        if not more:
+            break
+        seen += more
+    out, _ = sync.communicate(timeout=60)
+    os.close(master)
+
+    assert sync.returncode == 0
+    assert b"20231114-221320-aaaaaa memory" in seen
+    assert b"100%" in seen
+    assert out == b"20231114-221320-aaaaaa  memory: delivered, 2,002 records\n"

@@ -1,0 +1,325 @@
+"""What the handle does with what a user gives it: recorded, converted, or refused with a word."""
+
+import argparse
+import logging
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import tracelet
+from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
+from tracelet.experiment import Experiment
+from tracelet.journal import blobs
+from tracelet.journal.reader import Reader
+
+MEMORY = "tracelet.testing.memory:BACKEND"
+
+
+@pytest.fixture
+def exp() -> Iterator[Experiment]:
+    """An experiment that only records."""
+    experiment = tracelet.start_experiment("a run", "a project", MEMORY, mode="offline")
+    yield experiment
+    experiment.stop()
+
+
+def recorded(experiment: Experiment) -> list[Event]:
+    assert experiment.directory is not None
+    records = Reader(experiment.directory).read(1_000_000)
+    return [record.event for record in records]  # pyright: ignore[reportReturnType]
+
+
+def metrics(experiment: Experiment) -> list[Metric]:
+    return [event for event in recorded(experiment) if isinstance(event, Metric)]
+
+
+def params(experiment: Experiment) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for event in recorded(experiment):
+        if isinstance(event, Params):
+            found |= event.params
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (0.1, 0.1),
+        (3, 3.0),
+        (True, 1.0),
+        (np.float32(0.1), float(np.float32(0.1))),
+        (np.array([2.5]), 2.5),
+        (torch.tensor(0.5), 0.5),
+        (torch.tensor([0.25], dtype=torch.bfloat16), 0.25),
+        (-0.0, -0.0),
+        (float("inf"), float("inf")),
+        (float("nan"), float("nan")),
+    ],
+)
+def test_every_kind_of_number_is_recorded_as_a_float64(exp: Experiment, value: Any, number: float) -> None:
+    exp.log_metric("m", value, 7)
+
+    (point,) = metrics(exp)
+    assert np.float64(point.value).tobytes() == np.float64(number).tobytes()
+    assert point.step == 7
+
+
+@pytest.mark.parametrize("value", ["0.5", None, torch.zeros(3), [1.0], 1j, object()])
+def test_what_is_no_number_is_warned_of_once_and_training_goes_on(
+    exp: Experiment, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in range(3):
+        exp.log_metric("accuracy", value, step)
+    exp.log_metric("loss", 1.0, 0)
+
+    assert [point.name for point in metrics(exp)] == ["loss"]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "'accuracy'" in warning
+    assert "give a number" in warning
+
+
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_metric_without_a_name_is_warned_of(
+    exp: Experiment, name: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp.log_metric(name, 1.0, 0)
+    exp.log_metric(name, 1.0, 1)
+
+    assert metrics(exp) == []
+    assert len(caplog.records) == 1
+    assert "needs a name" in caplog.text
+
+
+@pytest.mark.parametrize(("given", "step"), [(3.0, 3), (np.int32(4), 4), (torch.tensor(5), 5), (0, 0)])
+def test_a_step_may_be_anything_that_is_a_whole_number(exp: Experiment, given: Any, step: int) -> None:
+    exp.log_metric("m", 1.0, given)
+
+    assert metrics(exp)[0].step == step
+
+
+@pytest.mark.parametrize("step", [1.5, "3", 2**63, float("nan")])
+def test_a_value_with_a_step_that_is_none_is_kept_without_it(
+    exp: Experiment, step: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp.log_metric("m", 1.0, step)
+    exp.log_metric("m", 2.0, step)
+
+    assert [(point.value, point.step, point.ordinal) for point in metrics(exp)] == [
+        (1.0, None, 0),
+        (2.0, None, 1),
+    ]
+    assert len(caplog.records) == 1
+    assert "without a step" in caplog.text
+
+
+def test_step_is_a_synonym_of_iteration(exp: Experiment) -> None:
+    exp.log_metric("m", 1.0, step=3)
+    exp.log_metric("m", 1.0, iteration=4)
+    exp.log_metrics({"a": 1.0, "b": 2.0}, step=5)
+
+    assert [(point.name, point.step) for point in metrics(exp)] == [("m", 3), ("m", 4), ("a", 5), ("b", 5)]
+
+
+def test_nested_params_are_joined_by_dots_and_keep_their_types(exp: Experiment) -> None:
+    exp.log_params({"model": {"layers": 50, "bias": True, "sizes": [1, 2]}, "lr": np.float64(0.1), "x": None})
+    exp.log_params(argparse.Namespace(path=Path("/data")))  # pyright: ignore[reportArgumentType]
+
+    assert params(exp) == {
+        "model.layers": 50,
+        "model.bias": True,
+        "model.sizes": [1, 2],
+        "lr": 0.1,
+        "x": None,
+        "path": "/data",
+    }
+
+
+def test_ten_thousand_params_are_recorded_whole(exp: Experiment) -> None:
+    many = {f"p{index}": "x" * 2000 for index in range(10_000)}
+
+    exp.log_params(many)
+
+    assert params(exp) == many
+
+
+def test_what_is_no_mapping_is_warned_of(exp: Experiment, caplog: pytest.LogCaptureFixture) -> None:
+    exp.log_params([1, 2])  # pyright: ignore[reportArgumentType]
+
+    assert params(exp) == {}
+    assert "log_params takes names and values" in caplog.text
+
+
+def test_tags_and_notes_are_recorded(exp: Experiment) -> None:
+    exp.set_tags({"team": "ml", "version": 3})
+    exp.set_note("first")
+    exp.set_note("second")
+
+    assert [event.tags for event in recorded(exp) if isinstance(event, Tags)] == [
+        {"team": "ml", "version": "3"}
+    ]
+    assert [event.text for event in recorded(exp) if isinstance(event, Note)] == ["first", "second"]
+
+
+def test_a_file_is_kept_as_it_was_when_it_was_logged(exp: Experiment, tmp_path: Path) -> None:
+    file = tmp_path / "model.pth"
+    file.write_bytes(b"first")
+
+    exp.log_artifact("model.pth", artifact_path="models/")
+    file.write_bytes(b"second")
+    exp.log_artifact(file)
+
+    first, second = [event for event in recorded(exp) if isinstance(event, Artifact)]
+    assert exp.directory is not None
+    assert (first.path, second.path) == ("models/model.pth", "model.pth")
+    assert blobs.path_of(exp.directory, first.digest).read_bytes() == b"first"
+    assert blobs.path_of(exp.directory, second.digest).read_bytes() == b"second"
+
+
+@pytest.mark.parametrize(
+    ("artifact_path", "places"),
+    [
+        ("training/", ["training/a.txt", "training/deep/b.txt"]),
+        (None, ["checkpoints/a.txt", "checkpoints/deep/b.txt"]),
+        ("../../outside", ["outside/a.txt", "outside/deep/b.txt"]),
+    ],
+)
+def test_a_directory_goes_where_it_is_told(
+    exp: Experiment, tmp_path: Path, artifact_path: str | None, places: list[str]
+) -> None:
+    (tmp_path / "checkpoints/deep").mkdir(parents=True)
+    (tmp_path / "checkpoints/a.txt").write_text("a")
+    (tmp_path / "checkpoints/deep/b.txt").write_text("b")
+
+    exp.log_artifact("checkpoints/", artifact_path)
+
+    assert [event.path for event in recorded(exp) if isinstance(event, Artifact)] == places
+
+
+def test_a_file_that_is_not_there_is_warned_of(exp: Experiment, caplog: pytest.LogCaptureFixture) -> None:
+    exp.log_artifact("missing.pt")
+
+    assert "missing.pt cannot be logged: No such file or directory" in caplog.text
+
+
+def test_nothing_is_recorded_after_the_end_and_it_is_said_once(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp.log_metric("m", 1.0, 0)
+    exp.stop()
+    exp.log_metric("m", 2.0, 1)
+    exp.log_metric("m", 3.0, 2)
+    exp.set_note("late")
+
+    assert [point.value for point in metrics(exp)] == [1.0]
+    assert isinstance(recorded(exp)[-1], RunFinished)
+    assert len([record for record in caplog.records if "has ended" in record.getMessage()]) == 1
+
+
+def test_leaving_a_block_ends_the_run_and_an_exception_fails_it() -> None:
+    with tracelet.start_experiment("good", backend=MEMORY, mode="offline") as good:
+        good.log_metric("m", 1.0)
+    with (
+        pytest.raises(ValueError, match="broken"),
+        tracelet.start_experiment("bad", backend=MEMORY, mode="offline") as bad,
+    ):
+        raise ValueError("broken")
+
+    ends = [recorded(experiment)[-1] for experiment in (good, bad)]
+    assert [(end.status, end.reason) for end in ends if isinstance(end, RunFinished)] == [
+        ("FINISHED", ""),
+        ("FAILED", "ValueError: broken"),
+    ]
+
+
+def test_several_experiments_live_side_by_side() -> None:
+    with (
+        tracelet.start_experiment("one", backend=MEMORY, mode="offline") as one,
+        tracelet.start_experiment("two", backend=MEMORY, mode="offline") as two,
+    ):
+        one.log_metric("m", 1.0)
+        two.log_metric("m", 2.0)
+
+    assert [point.value for point in metrics(one)] == [1.0]
+    assert [point.value for point in metrics(two)] == [2.0]
+
+
+def test_threads_log_at_once_and_every_point_is_there_once(exp: Experiment) -> None:
+    def log(thread: int) -> None:
+        for step in range(2000):
+            exp.log_metric(f"m{thread}", float(step), step)
+
+    threads = [threading.Thread(target=log, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for number in range(4):
+        steps = [point.step for point in metrics(exp) if point.name == f"m{number}"]
+        assert steps == list(range(2000))
+
+
+def in_child(experiment: Experiment, name: str) -> None:
+    for step in range(500):
+        experiment.log_metric(name, float(step), step)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12's word on forks
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_log_to_the_same_run_and_do_not_end_it(exp: Experiment, method: str) -> None:
+    context = multiprocessing.get_context(method)
+    children = [context.Process(target=in_child, args=(exp, f"child{number}")) for number in range(2)]
+    for child in children:
+        child.start()
+    exp.log_metric("parent", 1.0, 0)
+    for child in children:
+        child.join(60)
+
+    points = metrics(exp)
+    assert [child.exitcode for child in children] == [0, 0]
+    assert {point.name for point in points} == {"child0", "child1", "parent"}
+    assert len(points) == 1001
+    assert not any(isinstance(event, RunFinished) for event in recorded(exp))
+
+
+def test_a_disabled_experiment_takes_everything_and_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACELET_MODE", "disabled")
+
+    exp = tracelet.start_logging("nothing", backend=MEMORY)
+    exp.log_metric("m", 1.0, 0)
+    exp.log_metric("m", 1.0)
+    exp.log_params({"a": 1})
+    exp.log_artifact("missing")
+    exp.set_tags({"a": "b"})
+
+    assert exp.flush()
+    assert exp.status() is None
+    assert exp.active_backends == []
+    assert tracelet.stop_logging() is not None
+    assert not (tmp_path / ".tracelet").exists()
+
+
+def test_the_first_record_is_the_start_with_all_that_config_says() -> None:
+    config = {"tags": {"team": "ml"}, "notes": "why", "group": "g", "job_type": "train", "lr": 0.1}
+    with tracelet.start_experiment("x", "p", MEMORY, config, mode="offline") as exp:
+        pass
+
+    start = recorded(exp)[0]
+    assert isinstance(start, RunStarted)
+    assert (start.name, start.project, start.tags, start.note, start.group, start.job_type) == (
+        "x",
+        "p",
+        {"team": "ml"},
+        "why",
+        "g",
+        "train",
+    )
+    assert params(exp) == {"lr": 0.1}
