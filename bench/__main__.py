@@ -1,6 +1,7 @@
 """`python -m bench [TABLE …] [--quick] [--json FILE]`: print the tables."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -35,7 +36,8 @@ def main() -> int:
     if unknown := set(given.tables) - set(TABLES):
         parser.error(f"no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
 
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    machine = f"{os.cpu_count()} cores, {system}"
     print(f"{machine}{'; --quick' if given.quick else ''}\n")
     made: list[dict[str, Any]] = []
     for name in given.tables or TABLES:
@@ -56,7 +58,7 @@ def main() -> int:
 
 def one(name: str, *, quick: bool) -> Table:
     """Make one table, in a place of its own."""
-    with Place() as place:
+    with contextlib.closing(Place()) as place:
         return TABLES[name](place, quick=quick)
 
 

@@ -49,7 +49,8 @@ def judged(rounds: Sequence[dict[str, Any]]) -> Table:
     added = [found["added"] for found in rounds]
     write = each("paced", WRITE, "p50")
     ratio = statistics.median(a / b for a, b in zip(added, write, strict=True))
-    table.rows.append(["captured minus bare, in pairs", statistics.median(added), None, ratio, None, None, None])
+    pairs: list[str | float | None] = ["captured minus bare, in pairs", statistics.median(added), None, ratio]
+    table.rows.append([*pairs, None, None, None])
 
     logged = each("paced", LOG, "p50")
     table.checks = [

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.place import Place, answer, given
-from bench.relay import BATCH, NAMES, Bare, client
+from bench.relay import BATCH, NAMES, Bare, client, made
 from bench.table import Table
 
 JOURNAL: Final = "tracelet's journal"
@@ -15,7 +15,7 @@ def measure(place: Place, *, quick: bool) -> Table:
     """Measure."""
     points = 5_000 if quick else 50_000
     found: dict[str, float] = place.child("bench.disk", points=points)
-    table = Table("disk", f"bytes per point, of {points:,} in {len(NAMES)} metrics", ["", "bytes", "× journal"])
+    table = Table("disk", f"bytes per point, of {points:,} in {len(NAMES)} metrics", ["", "bytes", "× ours"])
     table.rows = [[name, size, size / found[JOURNAL]] for name, size in found.items()]
     return table
 
@@ -26,8 +26,7 @@ def main(root: Path, count: int) -> None:
 
     import tracelet
 
-    now = time.time()
-    points = [(NAMES[i % len(NAMES)], i / 3, i // len(NAMES), now + i / 1000) for i in range(count)]
+    points = made(time.time(), count)
     experiment = tracelet.start_experiment(
         "disk", "bench", "mlflow", mode="offline", mlflow_tracking_uri=f"sqlite:///{root}/disk.db"
     )

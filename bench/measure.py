@@ -38,10 +38,10 @@ def timed(contestant: Contestant, number: int) -> int:
     return clock() - began
 
 
-def paced(contestants: Sequence[Contestant], numbers: range, work: Callable[[], None]) -> dict[str, list[int]]:
+def paced(contestants: Sequence[Contestant], calls: range, work: Callable[[], None]) -> dict[str, list[int]]:
     """Time calls in turn, with work before each; who comes first changes from turn to turn."""
     took: dict[str, list[int]] = {contestant.name: [] for contestant in contestants}
-    for number in numbers:
+    for number in calls:
         first = number % len(contestants)
         for contestant in (*contestants[first:], *contestants[:first]):
             work()

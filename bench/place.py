@@ -29,11 +29,7 @@ _pause: Final = threading.Event().wait  # nothing sets it
 
 
 class Place:
-    """A directory with a shelf of its own, and servers that are started when they are asked for.
-
-    Args:
-        root: The directory; a new one, that is deleted at the end, if it is not given.
-    """
+    """A new directory with a shelf of its own, and servers that are started when they are asked for."""
 
     def __init__(self) -> None:
         self.root: Final = Path(tempfile.mkdtemp(prefix="tracelet-bench-"))
@@ -49,10 +45,8 @@ class Place:
         self._cleanup: Final = contextlib.ExitStack()
         self._uris: Final[dict[str, str]] = {}
 
-    def __enter__(self) -> "Place":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End all processes and delete everything."""
         end_runs(self.root)
         self._cleanup.close()
         shutil.rmtree(self.root, ignore_errors=True)
@@ -137,7 +131,7 @@ def _good(place: Place) -> Iterator[str]:
     directory = place.root / "server"
     directory.mkdir()
     port = _free_port()
-    options = f"--host 127.0.0.1 --port {port} --workers 1 --backend-store-uri sqlite:///{directory}/mlflow.db"
+    options = f"--host 127.0.0.1 --port {port} --workers 1 --backend-store-uri sqlite:///{directory}/a.db"
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", *options.split()],

@@ -21,25 +21,29 @@ def measure(place: Place, *, quick: bool) -> Table:
         for _, order in turns(STATES, rounds if not torch else 2 if quick else 5):
             for state in order:
                 took.setdefault((state, torch), []).append(started(place, state, torch=torch))
-    theirs = [place.child("bench.start", uri=place.uri("good"), who=MLFLOW, torch=False)["ms"] for _ in range(3)]
-
-    table = Table("start", "tracelet.start_logging in a fresh process, in ms", ["server", "p50", "longest", "× good"])
+    good = place.uri("good")
+    theirs = [place.child("bench.start", uri=good, who=MLFLOW, torch=False)["ms"] for _ in range(3)]
+    title = "tracelet.start_logging in a fresh process, in ms"
+    table = Table("start", title, ["server", "p50", "longest", "× good"])
     for (state, torch), each in took.items():
         name = f"{state}{', torch is imported' if torch else ''}"
         ratio = statistics.median(each) / statistics.median(took["good", torch])
         table.rows.append([name, statistics.median(each), max(each), ratio])
-    ratio = statistics.median(theirs) / statistics.median(took["good", False])
-    table.rows.append(["good, `import mlflow` and mlflow.start_run instead", statistics.median(theirs), max(theirs), ratio])
-    good = took["good", False]
+    base = took["good", False]
+    ratio = statistics.median(theirs) / statistics.median(base)
+    name = "good; instead: import mlflow, mlflow.start_run"
+    table.rows.append([name, statistics.median(theirs), max(theirs), ratio])
     for state in ("refusing", "silent"):
-        pairs = [a / b for a, b in zip(took[state, False], good, strict=True)]
+        pairs = [a / b for a, b in zip(took[state, False], base, strict=True)]
         table.checks.append(check(f"{state} / good", pairs, 1.2))
     slowest = max((took[state, False] for state in STATES), key=statistics.median)
     for what, target in (("aim: the slowest state", 100.0), ("limit: the slowest state", 250.0)):
         table.checks.append(
             Check(what, statistics.median(slowest), target, min(slowest), max(slowest), unit="ms")
         )
-    table.notes = ["Without torch, loading tracelet's own modules is most of it; a training script has many of them."]
+    table.notes = [
+        "Loading tracelet's own modules counts, too: where torch is imported, many are there already."
+    ]
     return table
 
 

@@ -63,8 +63,8 @@ def judged(found: dict[str, list[dict[str, Any]]]) -> Table:
             table.checks.append(check(f"{name} / no tracelet, in pairs", ratios, 1.03))
     table.notes = [
         "The loop is the training alone. stop: one stop_logging with its waiting, as it comes by default.",
-        "CPU seconds and peak resident memory are the most seen in a run, from start_logging to the loop's end,",
-        "and in one run to stop_logging's end. no tracelet: the same SummaryWriter, nothing else.",
+        "CPU seconds and peak resident memory are the most seen in a run, up to the loop's end, and in",
+        "one run up to the end of stop_logging. no tracelet: the same SummaryWriter, nothing else.",
     ]
     return table
 
@@ -95,10 +95,10 @@ def train(logs: str, uri: str, *, stop: bool) -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     logging.getLogger("tracelet").setLevel(logging.CRITICAL)  # that a server is away is what is measured
+    import tracelet  # also where it is not used: it loads nothing
+
     directory: Path | None = None
     if uri:
-        import tracelet
-
         directory = tracelet.start_logging("wall", "bench", "mlflow", mlflow_tracking_uri=uri).directory
     with SummaryWriter(logs) as writer:
         began = time.perf_counter()

@@ -273,7 +273,7 @@ def in_child(experiment: Experiment, name: str) -> None:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12's word on forks
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_children_log_to_the_same_run_and_do_not_end_it(exp: Experiment, method: str) -> None:
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     children = [context.Process(target=in_child, args=(exp, f"child{number}")) for number in range(2)]
     for child in children:
         child.start()

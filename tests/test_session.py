@@ -345,3 +345,38 @@ def test_a_pipe_ends_with_the_trainer() -> None:
 
     assert done.stdout in {"done\n", ""}
     assert how_it_ended().status == "KILLED"
+
+
+def test_the_next_start_tells_of_runs_that_were_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    run_script("os._exit(0)", TRACELET_LINGER="0", MEMORY_BACKEND_FILE="/not/there/memory")
+    directory = only_run()
+    eventually(lambda: status.ending(directory) is not None, 30)
+    from tracelet.journal.locks import held
+
+    eventually(lambda: not held(directory / "keeper.lock"), 30)
+
+    tracelet.start_logging("next", backend=MEMORY, mode="offline")
+
+    assert "1 earlier runs are not delivered; `tracelet sync` delivers them" in caplog.text
+
+
+def test_ending_by_the_handle_takes_everything_back() -> None:
+    before = (sys.excepthook, sys.exit)
+
+    with tracelet.start_logging("x", backend=MEMORY, mode="offline"):
+        assert sys.exit is not before[1]
+
+    assert (sys.excepthook, sys.exit) == before
+    assert tracelet.get_active_experiment() is None
+
+
+def test_in_a_batch_job_the_end_says_that_it_is_the_last_chance(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("MEMORY_BACKEND_FILE", "/not/there/memory")
+
+    tracelet.start_logging("x", backend=MEMORY, stop_timeout=0, linger=0)
+    tracelet.stop_logging()
+
+    assert "background delivery ends with this job" in caplog.text

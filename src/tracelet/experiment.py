@@ -178,7 +178,7 @@ class Experiment:
             guard.warn_once("a metric needs a name, a text that is not empty; got %r. It is not logged", name)
             return
         try:
-            number = values.number(value)
+            number, now = values.number(value), values.number(now)
         except TypeError as error:
             guard.warn_once(
                 "metric %r: %s. It is not logged; give a number", name, error, key=("value", name)
@@ -306,10 +306,10 @@ class Experiment:
 
     def _stop(self, how: Status, reason: str, *, wait: bool) -> Summary:
         began = time.monotonic()
-        if self._directory is None or self._owner != os.getpid():
-            return Summary(run_id=self.run_id, name=self.name, status=how)
         for callback in self._on_stop:
             guard.contained(callback)()
+        if self._directory is None or self._owner != os.getpid():
+            return Summary(run_id=self.run_id, name=self.name, status=how)
         finished = self._recorder.finish(RunFinished(_now(), how, reason[:1000]))
         if not finished:
             _LOG.error("the end of run %s could not be written to %s", self.run_id, self._directory)

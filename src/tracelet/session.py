@@ -34,6 +34,9 @@ from tracelet.settings import Resolved, TraceletSettings, resolve
 _LOG: Final = logging.getLogger("tracelet")
 _NOT_YET: Final = ("track_system", "track_git", "track_env", "automagic")
 
+_LOOK_BACK: Final = 50  # runs; each costs a start some 0.1 ms
+_JOBS: Final = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST", "RAY_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+
 _active: "_Session | None" = None
 _changing: Final = threading.RLock()
 
@@ -52,6 +55,7 @@ class _Session:
         return self._settings.mode
 
     def start(self) -> None:
+        self.experiment.on_stop(self._let_go)
         if self.experiment.directory is not None:
             for name in captures.names():
                 if getattr(self._settings, f"track_{name}", True):
@@ -63,9 +67,15 @@ class _Session:
         captures.load(name).install(self._patches, self.experiment)
 
     def stop(self, how: Status = "FINISHED", reason: str = "", *, wait: bool = True) -> Summary:
+        return self.experiment.stop(how, reason, wait=wait)
+
+    def _let_go(self) -> None:
+        """Take everything back, also when the user ends the run by its handle."""
+        global _active  # noqa: PLW0603  the only one
         self._patches.uninstall()
         self._hooks.uninstall()
-        return self.experiment.stop(how, reason, wait=wait)
+        if _active is self:
+            _active = None
 
     def _at_end(self, how: Status, reason: str) -> None:
         _report(self.stop(how, reason), self.mode)
@@ -334,10 +344,24 @@ class _Revival:
 def _say_what_is_due(place: Path, directory: Path, resolved: Resolved) -> None:
     if kind := shelf.network_file_system(place):
         _LOG.warning("the journal lies on %s (%s); TRACELET_DIR can name a local disk", kind, place)
+    if waiting := _left_behind(place, directory):
+        _LOG.warning("%d earlier runs are not delivered; `tracelet sync` delivers them", waiting)
     for name in _NOT_YET:
         if getattr(resolved, name):
             _LOG.warning("%s is accepted, and not collected by this version yet", name)
     _LOG.info("tracelet records to %s", directory)
+
+
+def _left_behind(place: Path, directory: Path) -> int:
+    """Count the newest runs that have ended undelivered and that nobody delivers any more."""
+    newest = [path for path in shelf.runs(place)[-_LOOK_BACK:] if path != directory]
+    runs = [path for path in shelf.undelivered(newest) if not keeper_lives(path)]
+    return sum(status.read_run(path).mode == "online" for path in runs)
+
+
+def _is_last_chance() -> bool:
+    """Tell whether what this process leaves running ends with it, as in a container or a batch job."""
+    return os.getpid() == 1 or any(name in os.environ for name in _JOBS)
 
 
 def _report(summary: Summary, mode: str) -> None:
@@ -358,10 +382,10 @@ def _report(summary: Summary, mode: str) -> None:
         told += f", {backend.rejected} rejected" if backend.rejected else ""
         told += f": {backend.error}" if backend.error else ""
         parts.append(f"{backend.name}: {told}" + (f" [{where}]" if where else ""))
-    level = logging.INFO if summary.delivered else logging.WARNING
-    hint = (
-        ""
-        if summary.delivered
-        else f". `tracelet status {summary.run_id}` tells more, `tracelet sync` delivers"
-    )
-    _LOG.log(level, "run %s %s; %s%s", summary.name, summary.status, "; ".join(parts), hint)
+    if summary.delivered:
+        _LOG.info("run %s %s; %s", summary.name, summary.status, "; ".join(parts))
+        return
+    hint = f"`tracelet status {summary.run_id}` tells more, `tracelet sync` delivers"
+    if _is_last_chance():
+        hint += "; background delivery ends with this job, so keep its journal where it can be synced"
+    _LOG.warning("run %s %s; %s. %s", summary.name, summary.status, "; ".join(parts), hint)

@@ -19,7 +19,7 @@ STARTED: Final = 1_700_000_000.0
 FINISHED: Final = RunFinished(STARTED + 100, "FINISHED")
 
 SWITCHED: Final = '''
-"""The tracker in memory; unavailable while a file "down" lies beside its own, refusing while "closed" does."""
+"""The tracker in memory; a file "down" beside its own makes it unavailable, and "closed" refusing."""
 
 import dataclasses
 from pathlib import Path
@@ -70,7 +70,12 @@ class Result:
 def tracelet(*arguments: str | Path, **environ: str) -> Result:
     """Run the command as a user does, in a process of its own and without a terminal."""
     done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, env={**os.environ, **environ}, check=False
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environ},
+        check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Result(done.returncode, done.stdout, done.stderr)
@@ -82,7 +87,9 @@ def command(*arguments: str | Path) -> list[str]:
 
 def the_dead() -> Holder:
     """Name a process that lived, and is gone."""
-    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as process:
         return Holder(process.pid, process_started(process.pid))
 
 

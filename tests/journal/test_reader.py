@@ -111,22 +111,23 @@ def test_cut_at_every_offset_the_next_segment_is_read_all_the_same(journal: Path
 
 
 @pytest.mark.usefixtures("blocks")
-def test_with_any_bit_flipped_all_other_records_are_returned(journal: Path) -> None:
+def test_with_a_bit_flipped_in_any_byte_all_other_records_are_returned(journal: Path) -> None:
     """Only what overlaps the bit is lost, and points that lose their name with it."""
     book = recorded(journal, rounds=6)
     (segment,) = segments(journal)
     content = bytes(book.original[segment])
     assert len(content) > 2 * codec.BLOCK
 
-    for bit in range(len(content) * 8):
-        changed = bytearray(content)
-        changed[bit // 8] ^= 1 << bit % 8
-        (journal / segment).write_bytes(changed)
+    for offset in range(len(content)):
+        for bit in range(8) if DEEP else [offset % 8]:
+            changed = bytearray(content)
+            changed[offset] ^= 1 << bit
+            (journal / segment).write_bytes(changed)
 
-        records = read_all(journal)
+            records = read_all(journal)
 
-        assert keys(records) == book.expected(segment), bit
-        assert len([d for d in damages(records) if d.reason == "bytes that are no record"]) <= 1, bit
+            assert keys(records) == book.expected(segment), (offset, bit)
+            assert len([d for d in damages(records) if d.reason == "bytes that are no record"]) <= 1
 
 
 @pytest.mark.usefixtures("blocks")

@@ -177,10 +177,15 @@ def _prepare(job: Job) -> None:
     Only whoever holds the keeper's lock may, and only once the trainer has no more to say.
     """
     run = status.read_run(job.directory)
-    python = run.python if shutil.which(run.python) else sys.executable
+    python = interpreter(run)
     targets = {**job.added, **run.targets}
     if targets != run.targets or python != run.python:
         status.write_run(job.directory, msgspec.structs.replace(run, targets=targets, python=python))
+
+
+def interpreter(run: status.RunFile) -> str:
+    """Choose what runs a run's relays: its own interpreter, or this one where that is gone."""
+    return run.python if shutil.which(run.python) else sys.executable
 
 
 def _keep(job: Job, movement: Movement, interrupt: Interrupt, view: View) -> None:

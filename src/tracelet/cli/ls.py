@@ -65,5 +65,5 @@ def _project(directory: Path) -> str:
 def _row(run: Run, now: float) -> list[str]:
     deliveries = ", ".join(f"{backend.name}: {backend.word}" for backend in run.backends)
     age = output.span(now - run.started) if run.started else ""
-    started = output.moment(run.started)
+    started = output.moment(run.started, brief=True)
     return [run.run_id, run.name, run.project, run.status, started, age, deliveries]

@@ -129,9 +129,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def moment(seconds: float) -> str:
+def moment(seconds: float, *, brief: bool = False) -> str:
     """Write a time, in seconds since the epoch, as the clock on the wall shows it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+    shape = "%Y-%m-%d %H:%M" if brief else "%Y-%m-%d %H:%M:%S"
+    return time.strftime(shape, time.localtime(seconds)) if seconds else ""
 
 
 def span(seconds: float) -> str:

@@ -1,15 +1,16 @@
 """What `tracelet sync` has to do: which runs, to which backends, and which not now, and why."""
 
+import functools
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tracelet import backends, settings
 from tracelet.backend import Backend, Configuration
-from tracelet.cli.delivering import Job
+from tracelet.cli.delivering import Job, interpreter
 from tracelet.cli.runs import has_ended
 from tracelet.errors import JournalCorrupt
 from tracelet.journal import cursors, shelf, status
@@ -46,6 +47,8 @@ def plan(place: Path, wanted: Sequence[str], asked: Sequence[str]) -> Plan:
     Raises:
         ConfigError: There is no such run or backend, or a new backend cannot be configured.
     """
+    # Asked once, and only if something is new: it warns of what it does not understand.
+    resolved = functools.cache(lambda: settings.resolve({}, {}, None, Path.cwd(), os.environ))
     named = {shelf.find(place, name) for name in wanted}
     directories = sorted(named) if named else shelf.runs(place)
     jobs: list[Job] = []
@@ -56,7 +59,7 @@ def plan(place: Path, wanted: Sequence[str], asked: Sequence[str]) -> Plan:
         except JournalCorrupt as error:
             skipped.append(Skipped(directory, str(error)))
             continue
-        found = _one(directory, run, asked, named=bool(named))
+        found = _one(directory, run, asked, resolved, named=bool(named))
         if isinstance(found, Job):
             jobs.append(found)
         elif found is not None:
@@ -64,7 +67,14 @@ def plan(place: Path, wanted: Sequence[str], asked: Sequence[str]) -> Plan:
     return Plan(tuple(jobs), tuple(skipped))
 
 
-def _one(directory: Path, run: RunFile, asked: Sequence[str], *, named: bool) -> Job | Skipped | None:
+def _one(
+    directory: Path,
+    run: RunFile,
+    asked: Sequence[str],
+    resolved: Callable[[], settings.Resolved],
+    *,
+    named: bool,
+) -> Job | Skipped | None:
     """Plan one run; None if there is nothing to do and nothing to say."""
     if not has_ended(directory, run):
         return _running(directory, run, asked) if named else None
@@ -76,7 +86,7 @@ def _one(directory: Path, run: RunFile, asked: Sequence[str], *, named: bool) ->
     added: dict[str, Target] = {}
     environ: dict[str, str] = {}
     for load, backend in new.items():
-        added[backend.name], lent = _target(load, backend, run)
+        added[backend.name], lent = _target(load, backend, run, resolved())
         environ |= lent
     return Job(directory=directory, run=run, backends=names, added=added, environ=environ)
 
@@ -114,16 +124,17 @@ def _is_due(directory: Path, run: RunFile, names: Iterable[str], new: dict[str, 
     return any(not cursors.load(directory, name).finished for name in names)
 
 
-def _target(load: str, backend: Backend, run: RunFile) -> tuple[Target, dict[str, str]]:
+def _target(
+    load: str, backend: Backend, run: RunFile, resolved: settings.Resolved
+) -> tuple[Target, dict[str, str]]:
     """Configure a backend that a run did not have, from what holds here and now.
 
     Returns:
-        The target, and what its relay needs of `.env`: that file is not the training's.
+        The target, and what its relay needs of `.env`: it looks only where the training began.
     """
-    if os.path.realpath(run.python) == os.path.realpath(sys.executable):
+    if interpreter(run) == sys.executable:  # what another one has, its relay will say
         backends.check_client(backend)
     here = Path.cwd()
-    resolved = settings.resolve({}, {}, None, here, os.environ)
     prefixes = tuple(prefix for prefix in (backend.variables, _PREFIX) if prefix)
     lent = {name: text for name, text in resolved.dotenv.items() if name.startswith(prefixes)}
     configuration = Configuration(

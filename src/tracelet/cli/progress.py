@@ -62,12 +62,14 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
 
         self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[state]}", markup=False),
+            # An error's text may be long, and a bar that changes its height flickers.
+            TextColumn("{task.fields[state]}", markup=False, table_column=Column(no_wrap=True)),
             console=output.console(error=True),
         )
         self._started = contextlib.ExitStack()

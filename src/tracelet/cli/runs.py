@@ -107,8 +107,9 @@ def shelf_at(place: Path | None) -> Path:
             raise ConfigError("the working directory is gone; change to another, or give --dir") from error
     if not place.is_dir():
         raise ConfigError(f"there is no directory {place}; --dir names the one that holds the runs")
-    inside = place / ".tracelet"
-    return inside if inside.is_dir() else place
+    whole = place.absolute()  # relays work in another directory
+    inside = whole / ".tracelet"
+    return inside if inside.is_dir() else whole
 
 
 def look(directory: Path) -> Run:
@@ -176,3 +177,8 @@ def _attention(directory: Path, ending: str, lost: int, backends: tuple[Delivery
 def has_ended(directory: Path, run: status.RunFile) -> bool:
     """Tell whether nothing more will be recorded in a run, but perhaps its end."""
     return not run.trainer.alive or status.ending(directory) is not None
+
+
+def what(reject: status.Reject) -> str:
+    """Name what was rejected; of params and tags, which one."""
+    return reject.event if reject.event.endswith(reject.key) else f"{reject.event} {reject.key}"

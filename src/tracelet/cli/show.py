@@ -8,7 +8,7 @@ import typer
 
 from tracelet.cli import digest, output
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, has_ended, look, shelf_at
+from tracelet.cli.runs import Json, Place, Run, has_ended, look, shelf_at, what
 from tracelet.journal import shelf
 from tracelet.journal import status as files
 
@@ -25,7 +25,7 @@ _METRICS: Final = (
     Column("NaN", right=True),
 )
 _DELIVERIES: Final = (Column("backend"), Column("delivery"), Column("page or view"))
-_REJECTS: Final = (Column("backend"), Column("rejected"), Column("name"), Column("reason"))
+_REJECTS: Final = (Column("backend"), Column("rejected"), Column("reason"))
 
 
 def show(
@@ -138,9 +138,7 @@ def _deliveries(run: Run) -> None:
 
 
 def _rejects(refused: dict[str, list[files.Reject]], *, every: bool) -> None:
-    rows = [
-        (name, reject.event, reject.key, reject.reason) for name, found in refused.items() for reject in found
-    ]
+    rows = [(name, what(reject), reject.reason) for name, found in refused.items() for reject in found]
     if not rows:
         if every:
             output.remark("nothing was rejected")

@@ -12,7 +12,7 @@ from tracelet.cli import output
 from tracelet.cli.delivering import Interrupt, Job, View, deliver
 from tracelet.cli.planning import plan
 from tracelet.cli.progress import Bars, Lines, Silent
-from tracelet.cli.runs import Delivery, Json, Place, Run, look, shelf_at
+from tracelet.cli.runs import Delivery, Json, Place, Run, look, shelf_at, what
 from tracelet.errors import ConfigError, TraceletError
 from tracelet.journal import status
 from tracelet.settings import TraceletSettings
@@ -130,13 +130,9 @@ def _sentence(directory: Path, delivery: Delivery) -> str:
     if not delivery.rejected:
         return said
     rejects = status.rejects(directory, delivery.name)
-    reasons = "; ".join(f"{_what(reject)}: {reject.reason}" for reject in rejects[:FEW])
+    reasons = "; ".join(f"{what(reject)}: {reject.reason}" for reject in rejects[:FEW])
     more = f"; and {len(rejects) - FEW:,} more" if len(rejects) > FEW else ""
     return f"{said}, but {len(rejects):,} rejected: {reasons}{more}"
-
-
-def _what(reject: status.Reject) -> str:
-    return f"{reject.event} {reject.key}" if reject.key else reject.event
 
 
 def _tell(outcomes: Sequence[Outcome]) -> None:

@@ -287,9 +287,15 @@ class Reader:
 def segments(directory: Path) -> list[str]:
     """List a run's segments: writer by writer, each in the order of their index."""
     try:
-        return sorted(path.name for path in directory.iterdir() if path.suffix == ".seg")
+        names = [path.name for path in directory.iterdir() if path.suffix == ".seg"]
     except FileNotFoundError:
         return []
+    return sorted(names, key=_order)
+
+
+def _order(segment: str) -> tuple[str, int, str]:
+    """Sort by writer, then by index: it has four digits, or more once those are used up."""
+    return segment.rpartition("-")[0], len(segment), segment
 
 
 def header(directory: Path, segment: str) -> codec.SegmentHeader | None:

@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -112,10 +112,10 @@ def _name(directory: Path) -> str:
         return ""
 
 
-def undelivered(shelf: Path) -> list[Path]:
-    """List the runs that have ended and that some backend does not have whole."""
+def undelivered(directories: Iterable[Path]) -> list[Path]:
+    """Choose the runs whose trainer has ended and that some backend does not have whole."""
     found: list[Path] = []
-    for directory in runs(shelf):
+    for directory in directories:
         try:
             run = status.read_run(directory)
         except JournalCorrupt:
