@@ -6,7 +6,6 @@ all of it back. A second `start_logging` ends the run before it.
 
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from tracelet.events import RunStarted, Status
 from tracelet.experiment import Experiment, Summary, disabled
 from tracelet.hooks import EndHooks
 from tracelet.journal import shelf, status
-from tracelet.journal.locks import this_process
+from tracelet.journal.locks import this_host, this_process
 from tracelet.journal.status import RunFile, Target
 from tracelet.journal.writer import Writer
 from tracelet.keeper.starting import keeper_lives, start_keeper
@@ -264,7 +263,7 @@ def _begin(
         project=project,
         time=now,
         trainer=this_process(),
-        host=socket.gethostname(),
+        host=this_host(),
         directory=str(Path.cwd()),
         python=resolved.python or sys.executable,
         targets=targets,

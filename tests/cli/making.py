@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tracelet.events import Artifact, Note, Packed, Params, RunFinished, RunStarted, Tags
 from tracelet.journal import shelf, status
-from tracelet.journal.locks import Holder, process_started, this_process
+from tracelet.journal.locks import Holder, process_started, this_host, this_process
 from tracelet.journal.status import RunFile, Target
 from tracelet.journal.writer import Writer
 
@@ -19,7 +19,7 @@ STARTED: Final = 1_700_000_000.0
 FINISHED: Final = RunFinished(STARTED + 100, "FINISHED")
 
 SWITCHED: Final = '''
-"""The tracker in memory; a file "down" beside its own makes it unavailable, and "closed" refusing."""
+"""The tracker in memory; files beside its own make it fail: "down", "closed", "full"."""
 
 import dataclasses
 from pathlib import Path
@@ -40,6 +40,8 @@ class Writer:
 
     def write(self, batch):
         self._look()
+        if (self._place / "full").exists():
+            raise Unavailable("there is no room")
         self._inner.write(batch)
 
     def _look(self):
@@ -126,7 +128,7 @@ def new_run(
             project=project,
             time=STARTED,
             trainer=trainer or the_dead(),
-            host="here",
+            host=this_host(),
             directory=str(place),
             python=python,
             targets={"memory": memory(place)} if targets is None else targets,

@@ -285,7 +285,7 @@ def test_show_gives_programs_every_field(place: Path) -> None:
     assert run["metrics"]["speed"]["first_step"] is None
     assert run["artifacts"][0]["path"] == "model/weights.bin"
     assert run["rejects"]["memory"][0]["reason"] == "too long"
-    assert run["backends"][0]["word"] == "13 behind"
+    assert run["backends"][0]["pending"] == 13
 
 
 def test_show_reads_a_run_that_goes_on(place: Path) -> None:

@@ -111,6 +111,25 @@ def test_only_the_backend_that_is_asked_for_is_delivered_to(place: Path) -> None
     assert not cursors.load(directory, "one").finished
 
 
+def test_a_backend_that_one_run_calls_by_its_name_is_known_for_the_others(place: Path) -> None:
+    new_run(place)
+    other = new_run(place, run_id=OTHER, targets={})
+
+    result = tracelet("sync", "--backend", "memory")
+
+    assert result.code == 0
+    assert status.read_run(other).targets["memory"].load == MEMORY
+    assert len(ends(stored(place / "memory"))) == 1  # two equal ends are one in this tracker
+    assert len(ends(received(place / "memory"))) == 2
+
+
+def test_an_unknown_backend_is_a_mistake_also_without_a_run() -> None:
+    result = tracelet("sync", "--backend", "mlfow")
+
+    assert result.code == 2
+    assert "no backend called 'mlfow'" in result.err
+
+
 def test_runs_that_were_delivered_are_not_taken_to_a_new_backend_without_being_named(place: Path) -> None:
     new_run(place)
     assert tracelet("sync").code == 0
@@ -150,6 +169,16 @@ def test_a_backend_that_stays_away_is_left_after_the_patience(importable: Path) 
     assert "5 records left: nobody answers" in left.out
     assert again.code == 0
     assert ends(received(importable / "switched")) == ["FINISHED"]
+
+
+def test_a_backend_that_answers_and_takes_nothing_is_left_after_the_patience(importable: Path) -> None:
+    new_run(importable, points=3, targets={"switched": switched(importable)})
+    (importable / "full").touch()
+
+    left = tracelet("sync", "--patience", "4s")
+
+    assert left.code == 1
+    assert "records left: there is no room" in left.out
 
 
 def test_it_waits_for_the_runs_own_keeper(importable: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,8 @@ import msgspec
 
 from tracelet.errors import JournalLocked
 from tracelet.journal import cursors, status
-from tracelet.journal.locks import Lock, held, take
+from tracelet.journal.locks import Lock, take
+from tracelet.journal.progress import Movement
 from tracelet.journal.status import Target
 from tracelet.keeper.keeping import Keeper
 from tracelet.keeper.processes import child_environment
@@ -88,44 +89,6 @@ class Interrupt:
     def _heard(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         self.stop.set()
-
-
-class Movement:
-    """Tells whether deliveries still move: whether a cursor does, or the run's end has just been written.
-
-    A relay's own `progressed` also tells that a tracker answered, which one may do for ever
-    without taking anything.
-    """
-
-    def __init__(self, directory: Path, names: Iterable[str], patience: float) -> None:
-        self._directory = directory
-        self._names = tuple(names)
-        self._patience = patience
-        self._seen: object = None
-        self._since = time.monotonic()
-
-    def stalled(self) -> bool:
-        """Tell whether nothing has moved for the patience, or for as long as the call under way may take."""
-        now, seen = time.monotonic(), self._measured()
-        if seen != self._seen:
-            self._seen, self._since = seen, now
-        still = now - self._since
-        return still > self._patience and still > self._allowed()
-
-    def _measured(self) -> object:
-        return [
-            (status.backlog(self._directory, name), cursors.load(self._directory, name).finished)
-            for name in self._names
-        ]
-
-    def _allowed(self) -> float:
-        """Tell how long the calls may take that are under way; an artifact of gigabytes takes long."""
-        longest = 0.0
-        for name in self._names:
-            said = status.read_delivery(self._directory, name)
-            if said.state == "delivering" and held(self._directory / f"relay.{name}.lock"):
-                longest = max(longest, said.deadline - said.beat)
-        return longest
 
 
 def deliver(job: Job, patience: float, interrupt: Interrupt, view: View) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from tracelet.cli import output
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, look, shelf_at
+from tracelet.cli.runs import Json, Place, Run, look, shelf_at, word
 from tracelet.errors import JournalCorrupt
 from tracelet.journal import shelf, status
 
@@ -63,7 +63,7 @@ def _project(directory: Path) -> str:
 
 
 def _row(run: Run, now: float) -> list[str]:
-    deliveries = ", ".join(f"{backend.name}: {backend.word}" for backend in run.backends)
+    deliveries = ", ".join(f"{backend.name}: {word(backend)}" for backend in run.backends)
     age = output.span(now - run.started) if run.started else ""
     started = output.moment(run.started, brief=True)
     return [run.run_id, run.name, run.project, run.status, started, age, deliveries]

@@ -11,7 +11,6 @@ from typing import Final
 from tracelet import backends, settings
 from tracelet.backend import Backend, Configuration
 from tracelet.cli.delivering import Job, interpreter
-from tracelet.cli.runs import has_ended
 from tracelet.errors import JournalCorrupt
 from tracelet.journal import cursors, shelf, status
 from tracelet.journal.status import RunFile, Target
@@ -47,77 +46,80 @@ def plan(place: Path, wanted: Sequence[str], asked: Sequence[str]) -> Plan:
     Raises:
         ConfigError: There is no such run or backend, or a new backend cannot be configured.
     """
-    # Asked once, and only if something is new: it warns of what it does not understand.
-    resolved = functools.cache(lambda: settings.resolve({}, {}, None, Path.cwd(), os.environ))
     named = {shelf.find(place, name) for name in wanted}
-    directories = sorted(named) if named else shelf.runs(place)
-    jobs: list[Job] = []
+    runs: dict[Path, RunFile] = {}
     skipped: list[Skipped] = []
-    for directory in directories:
+    for directory in sorted(named) if named else shelf.runs(place):
         try:
-            run = status.read_run(directory)
-        except JournalCorrupt as error:
+            runs[directory] = status.read_run(directory)
+        except JournalCorrupt as error:  # noqa: PERF203  one that cannot be read does not keep the others
             skipped.append(Skipped(directory, str(error)))
-            continue
-        found = _one(directory, run, asked, resolved, named=bool(named))
-        if isinstance(found, Job):
-            jobs.append(found)
-        elif found is not None:
-            skipped.append(found)
+    request = _request(asked, runs.values())
+    found = [_one(directory, run, request, named=bool(named)) for directory, run in runs.items()]
+    jobs = [job for job in found if isinstance(job, Job)]
+    skipped += [other for other in found if isinstance(other, Skipped)]
     return Plan(tuple(jobs), tuple(skipped))
 
 
-def _one(
-    directory: Path,
-    run: RunFile,
-    asked: Sequence[str],
-    resolved: Callable[[], settings.Resolved],
-    *,
-    named: bool,
-) -> Job | Skipped | None:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The backends that were asked for.
+
+    Attributes:
+        loads: What loads each, by its name in a run; empty if none was asked for.
+        backend: Loads one.
+        resolved: The settings that hold here and now, asked for only if a backend is new: whoever
+            reads them warns of what cannot be understood.
+    """
+
+    loads: dict[str, str]
+    backend: Callable[[str], Backend]
+    resolved: Callable[[], settings.Resolved]
+
+
+def _request(asked: Sequence[str], runs: Iterable[RunFile]) -> _Request:
+    """Find the backends that were asked for, as runs call them or as `start_logging` would."""
+    known = {name: target.load for run in runs for name, target in run.targets.items()}
+    names = {load: name for name, load in known.items()}
+    loads: dict[str, str] = {}
+    for given in asked:
+        name = given if given in known else names.get(given) or backends.load(given).name
+        loads[name] = known.get(name, given)
+    return _Request(
+        loads,
+        functools.cache(backends.load),
+        functools.cache(lambda: settings.resolve({}, {}, None, Path.cwd(), os.environ)),
+    )
+
+
+def _one(directory: Path, run: RunFile, request: _Request, *, named: bool) -> Job | Skipped | None:
     """Plan one run; None if there is nothing to do and nothing to say."""
-    if not has_ended(directory, run):
-        return _running(directory, run, asked) if named else None
-    names, new = _chosen(run, asked)
+    names = tuple(request.loads or run.targets)
+    new = [name for name in names if name not in run.targets]
+    if not status.has_ended(directory, run):
+        return _running(directory, run, new) if named else None
     if not named and not _is_due(directory, run, names, new):
         return None
     if not names:
         return Skipped(directory, "it has no backend; --backend NAME delivers it to one")
     added: dict[str, Target] = {}
     environ: dict[str, str] = {}
-    for load, backend in new.items():
-        added[backend.name], lent = _target(load, backend, run, resolved())
+    for name in new:
+        load = request.loads[name]
+        added[name], lent = _target(load, request.backend(load), run, request.resolved())
         environ |= lent
     return Job(directory=directory, run=run, backends=names, added=added, environ=environ)
 
 
-def _running(directory: Path, run: RunFile, asked: Sequence[str]) -> Skipped:
-    _, new = _chosen(run, asked)
+def _running(directory: Path, run: RunFile, new: Sequence[str]) -> Skipped:
     if new:
-        added = ", ".join(backend.name for backend in new.values())
-        return Skipped(directory, f"it is running; {added} can be added when it has ended")
+        return Skipped(directory, f"it is running; {', '.join(new)} can be added when it has ended")
     if run.mode == "offline":
         return Skipped(directory, "it is running offline; it can be delivered when it has ended")
     return Skipped(directory, "it is running, and delivered as it goes", fine=True)
 
 
-def _chosen(run: RunFile, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Backend]]:
-    """Choose among a run's backends; return names in the run, and what is new, by what loads it."""
-    names: dict[str, None] = {}
-    new: dict[str, Backend] = {}
-    by_load = {target.load: name for name, target in run.targets.items()}
-    for given in asked:
-        name = given if given in run.targets else by_load.get(given, "")
-        if not name:
-            backend = backends.load(given)
-            name = backend.name
-            if name not in run.targets:
-                new[given] = backend
-        names[name] = None
-    return tuple(names if asked else run.targets), new
-
-
-def _is_due(directory: Path, run: RunFile, names: Iterable[str], new: dict[str, Backend]) -> bool:
+def _is_due(directory: Path, run: RunFile, names: Iterable[str], new: Sequence[str]) -> bool:
     """Tell whether a run that nobody named has something to deliver."""
     if new:  # to deliver a whole shelf anew, one has to name its runs
         return not run.targets or not status.is_delivered(directory, run)

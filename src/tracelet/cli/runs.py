@@ -1,11 +1,12 @@
 """Runs, as the command line finds and judges them.
 
-`Run` and `Delivery` are what `ls`, `status` and `sync` print with `--json`, field by field.
+`Run` is what `ls`, `status` and `sync` print with `--json`, field by field; each of its backends is a
+`BackendOverview`.
 """
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 import typer
@@ -13,7 +14,7 @@ import typer
 from tracelet.errors import ConfigError, JournalCorrupt
 from tracelet.journal import shelf, status
 from tracelet.journal.locks import held
-from tracelet.journal.overview import BackendOverview, overview
+from tracelet.journal.overview import BackendOverview, RunOverview, overview
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Place: TypeAlias = Annotated[
@@ -24,44 +25,6 @@ Place: TypeAlias = Annotated[
         help="The directory of the runs; by default TRACELET_DIR, or the nearest .tracelet upwards.",
     ),
 ]
-
-
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One backend's share of a run.
-
-    Attributes:
-        name: The backend.
-        state: waiting (nobody has tried yet), starting, delivering, idle, unavailable, refused,
-            stopped or finished.
-        word: How it stands in one phrase: delivered, up to date, 12 behind, unavailable, refused,
-            3 rejected.
-        since: When `state` began, in seconds since the epoch; 0 if not known.
-        progressed: When the tracker last acknowledged something; 0 if never.
-        pending: Records that the tracker has not acknowledged.
-        delivered: Records that it has.
-        rejected: Records, params or tags that it would not take.
-        merged: Of the delivered points, those that became one with an equal one.
-        degraded: Values that were cut to the tracker's limits.
-        error: The last error; empty once something succeeded after it.
-        id: The tracker's own id of the run.
-        url: The run's page; empty where no server shows one.
-        view: A command that shows the run where there is no page.
-    """
-
-    name: str
-    state: str
-    word: str
-    since: float
-    progressed: float
-    pending: int
-    delivered: int
-    rejected: int
-    merged: int
-    degraded: int
-    error: str
-    id: str
-    url: str
-    view: str
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +54,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     delivered: bool = False
     attention: tuple[str, ...] = ()
-    backends: tuple[Delivery, ...] = ()
+    backends: tuple[BackendOverview, ...] = ()
 
 
 def shelf_at(place: Path | None) -> Path:
@@ -118,7 +81,6 @@ def look(directory: Path) -> Run:
         seen = overview(directory)
     except JournalCorrupt as error:
         return Run(run_id=directory.name, directory=str(directory), attention=(str(error),))
-    backends = tuple(_delivery(directory, backend) for backend in seen.backends)
     return Run(
         run_id=seen.run_id,
         name=seen.name,
@@ -129,54 +91,36 @@ def look(directory: Path) -> Run:
         directory=str(directory),
         lost=seen.lost,
         delivered=seen.delivered,
-        attention=tuple(_attention(directory, seen.status, seen.lost, backends)),
-        backends=backends,
+        attention=tuple(_attention(directory, seen)),
+        backends=seen.backends,
     )
 
 
-def _delivery(directory: Path, seen: BackendOverview) -> Delivery:
-    said = status.read_delivery(directory, seen.name)
-    state = seen.state
-    if state in {"starting", "delivering", "idle"} and not held(directory / f"relay.{seen.name}.lock"):
-        state = "stopped"  # its relay was killed and could not say so
-    fields: dict[str, Any] = msgspec.structs.asdict(seen) | {
-        "state": state,
-        "word": _word(state, seen.pending, seen.rejected),
-        "since": said.since,
-        "progressed": said.progressed,
-    }
-    return Delivery(**fields)
+def word(backend: BackendOverview) -> str:
+    """Say in one phrase how a delivery stands."""
+    if backend.state in {"refused", "unavailable"}:
+        return backend.state
+    if backend.state != "finished" and backend.pending:
+        return f"{backend.pending:,} behind"
+    if backend.rejected:
+        return f"{backend.rejected:,} rejected"
+    return "delivered" if backend.state == "finished" else "up to date"
 
 
-def _word(state: str, pending: int, rejected: int) -> str:
-    if state in {"refused", "unavailable"}:
-        return state
-    if state != "finished" and pending:
-        return f"{pending:,} behind"
-    if rejected:
-        return f"{rejected:,} rejected"
-    return "delivered" if state == "finished" else "up to date"
-
-
-def _attention(directory: Path, ending: str, lost: int, backends: tuple[Delivery, ...]) -> list[str]:
+def _attention(directory: Path, seen: RunOverview) -> list[str]:
     """Say what somebody should look at; a delivery that is under way is nothing of the kind."""
     found: list[str] = []
-    if lost:
-        found.append(f"{lost:,} records could not be written by the training process")
+    if seen.lost:
+        found.append(f"{seen.lost:,} records could not be written by the training process")
     kept = held(directory / "keeper.lock")
-    for backend in backends:
+    for backend in seen.backends:
         if backend.state in {"refused", "unavailable"}:
             found.append(f"{backend.name} {'is ' * (backend.state == 'unavailable')}{backend.state}")
-        elif backend.state != "finished" and ending != "RUNNING" and not kept:
+        elif backend.state != "finished" and seen.status != "RUNNING" and not kept:
             found.append(f"{backend.name} does not have all of it")
         if backend.rejected:
             found.append(f"{backend.name} rejected {backend.rejected:,}")
     return found
-
-
-def has_ended(directory: Path, run: status.RunFile) -> bool:
-    """Tell whether nothing more will be recorded in a run, but perhaps its end."""
-    return not run.trainer.alive or status.ending(directory) is not None
 
 
 def what(reject: status.Reject) -> str:

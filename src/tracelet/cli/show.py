@@ -8,7 +8,7 @@ import typer
 
 from tracelet.cli import digest, output
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, has_ended, look, shelf_at, what
+from tracelet.cli.runs import Json, Place, Run, look, shelf_at, what, word
 from tracelet.journal import shelf
 from tracelet.journal import status as files
 
@@ -40,7 +40,7 @@ def show(
     directory = shelf.find(shelf_at(place), wanted)
     run_file = files.read_run(directory)
     run = look(directory)
-    found = digest.read(directory, final=has_ended(directory, run_file))
+    found = digest.read(directory, final=files.has_ended(directory, run_file))
     refused = {backend.name: files.rejects(directory, backend.name) for backend in run.backends}
     if as_json:
         head = {"host": run_file.host, "pid": run_file.trainer.pid, "working_directory": run_file.directory}
@@ -130,7 +130,7 @@ def _artifacts(found: digest.Digest) -> None:
 def _deliveries(run: Run) -> None:
     if run.backends:
         _section("delivery")
-        rows = [(backend.name, backend.word, backend.url or backend.view) for backend in run.backends]
+        rows = [(backend.name, word(backend), backend.url or backend.view) for backend in run.backends]
         output.table(_DELIVERIES, rows, indent=2)
     for backend in run.backends:
         if backend.error:

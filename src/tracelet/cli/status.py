@@ -9,10 +9,11 @@ import typer
 
 from tracelet.cli import output
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Delivery, Json, Place, Run, look, shelf_at
+from tracelet.cli.runs import Json, Place, Run, look, shelf_at
 from tracelet.errors import JournalCorrupt
 from tracelet.journal import shelf
 from tracelet.journal import status as files
+from tracelet.journal.overview import BackendOverview
 
 _COLUMNS = (
     Column("backend"),
@@ -101,7 +102,7 @@ def show(run: Run) -> None:
         output.say(f"  ! {reason}", "yellow")
 
 
-def _row(backend: Delivery) -> list[str]:
+def _row(backend: BackendOverview) -> list[str]:
     since = f"{output.span(time.time() - backend.since)} ago" if backend.since else ""
     numbers = (backend.pending, backend.delivered, backend.rejected, backend.merged, backend.degraded)
     return [backend.name, backend.state, since, *(f"{number:,}" for number in numbers)]

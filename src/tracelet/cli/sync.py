@@ -12,9 +12,10 @@ from tracelet.cli import output
 from tracelet.cli.delivering import Interrupt, Job, View, deliver
 from tracelet.cli.planning import plan
 from tracelet.cli.progress import Bars, Lines, Silent
-from tracelet.cli.runs import Delivery, Json, Place, Run, look, shelf_at, what
+from tracelet.cli.runs import Json, Place, Run, look, shelf_at, what, word
 from tracelet.errors import ConfigError, TraceletError
 from tracelet.journal import status
+from tracelet.journal.overview import BackendOverview
 from tracelet.settings import TraceletSettings
 
 PATIENCE: Final = 60.0  # seconds
@@ -113,11 +114,11 @@ def _outcome(job: Job, problem: str) -> Outcome:
             sentences.append(f"{name}: not added, since the run's own keeper is at work; try again later")
         else:
             sentences.append(f"{name}: {_sentence(job.directory, delivery)}")
-        fine = fine and delivery is not None and delivery.word == "delivered"
+        fine = fine and delivery is not None and word(delivery) == "delivered"
     return Outcome(run, job.backends, tuple(sentences), fine=fine)
 
 
-def _sentence(directory: Path, delivery: Delivery) -> str:
+def _sentence(directory: Path, delivery: BackendOverview) -> str:
     """Say how a delivery ended."""
     if delivery.state != "finished":
         reason = delivery.error or f"see {directory / f'relay.{delivery.name}.log'}"

@@ -122,6 +122,17 @@ def whole_frame(buffer: memoryview, start: int, salt: int) -> Frame | None:
     return Frame(record_type, payload, end)
 
 
+def whole_bytes(records: bytes, written: int) -> int:
+    """Count the bytes of the records that are whole among the first `written` bytes of `records`."""
+    end = 0
+    while end + HEAD.size <= written:
+        following = end + HEAD.size + HEAD.unpack_from(records, end)[1]
+        if following > written:
+            break
+        end = following
+    return end
+
+
 def decode_header(payload: memoryview, segment: str) -> SegmentHeader:
     """Read a segment's header.
 

@@ -61,6 +61,13 @@ def this_process() -> Holder:
     return Holder(os.getpid(), process_started(os.getpid()))
 
 
+def this_host() -> str:
+    """Name the machine; process numbers mean nothing on another."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    return os.environ.get("COMPUTERNAME", "")
+
+
 def _stat(pid: int) -> tuple[str, int]:
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()

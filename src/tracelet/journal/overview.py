@@ -1,18 +1,25 @@
 """How a run and its deliveries stand, from the files in its directory alone."""
 
 from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
 
 from tracelet.journal import cursors, status
+from tracelet.journal.locks import held
 from tracelet.journal.status import State
+
+_AT_WORK: Final = frozenset({"starting", "delivering", "idle"})
 
 
 class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
     """One backend's share of a run.
 
     Attributes:
-        state: What its relay does, or did last; "waiting" if none ever ran.
+        state: What its relay does, or did last: waiting (none ever ran), starting, delivering,
+            idle, unavailable, refused, stopped or finished.
+        since: When `state` began, in seconds since the epoch; 0 if not known.
+        progressed: When the tracker last acknowledged something; 0 if never.
         delivered: Records that the tracker has acknowledged, the run's start and end among them.
         pending: Records that it has not.
         rejected: Records, params or tags that it would not take; `tracelet show` lists them.
@@ -25,7 +32,9 @@ class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    state: State | str
+    state: State | Literal["waiting"]
+    since: float
+    progressed: float
     delivered: int
     pending: int
     rejected: int
@@ -111,10 +120,14 @@ def overview(directory: Path) -> RunOverview:
 def _backend(directory: Path, name: str) -> BackendOverview:
     said = status.read_delivery(directory, name)
     cursor = cursors.load(directory, name)
-    never = said.pid == 0
+    state = "finished" if cursor.finished else "waiting" if said.pid == 0 else said.state
+    if state in _AT_WORK and not held(directory / f"relay.{name}.lock"):
+        state = "stopped"  # its relay was killed, and could not say so
     return BackendOverview(
         name=name,
-        state="finished" if cursor.finished else "waiting" if never else said.state,
+        state=state,
+        since=said.since,
+        progressed=said.progressed,
         delivered=cursor.delivered,
         pending=0 if cursor.finished else status.lag(directory, name),
         rejected=len(status.rejects(directory, name)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tracelet.journal import cursors, status
+from tracelet.journal.locks import held
 from tracelet.journal.reader import segments
 
 LOOK: Final = 0.05  # seconds between two looks
@@ -73,3 +74,45 @@ def until_now(directory: Path) -> Callable[[str], bool]:
         return cursor.finished or status.last_records(directory, there, cursor.offsets)
 
     return reached
+
+
+class Movement:
+    """Tells whether deliveries still move: whether a cursor does, or the journal still grows.
+
+    A tracker that answers and never takes anything does not move.
+
+    Args:
+        directory: The run's directory.
+        names: The backends to look at.
+        patience: Seconds without movement after which a delivery counts as stalled.
+    """
+
+    def __init__(self, directory: Path, names: Iterable[str], patience: float) -> None:
+        self._directory = directory
+        self._names = tuple(names)
+        self._patience = patience
+        self._seen: object = None
+        self._since = time.monotonic()
+
+    def stalled(self) -> bool:
+        """Tell whether nothing has moved for the patience, or for as long as the call under way may take."""
+        now, seen = time.monotonic(), self._measured()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        still = now - self._since
+        return still > self._patience and still > self._allowed()
+
+    def _measured(self) -> object:
+        return [
+            (status.backlog(self._directory, name), cursors.load(self._directory, name).finished)
+            for name in self._names
+        ]
+
+    def _allowed(self) -> float:
+        """Tell how long the calls may take that are under way; an artifact of gigabytes takes long."""
+        longest = 0.0
+        for name in self._names:
+            said = status.read_delivery(self._directory, name)
+            if said.state == "delivering" and held(self._directory / f"relay.{name}.lock"):
+                longest = max(longest, said.deadline - said.beat)
+        return longest

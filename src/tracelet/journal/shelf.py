@@ -113,14 +113,14 @@ def _name(directory: Path) -> str:
 
 
 def undelivered(directories: Iterable[Path]) -> list[Path]:
-    """Choose the runs whose trainer has ended and that some backend does not have whole."""
+    """Choose the runs that have ended and that some backend does not have whole."""
     found: list[Path] = []
     for directory in directories:
         try:
             run = status.read_run(directory)
         except JournalCorrupt:
             continue
-        if not status.is_delivered(directory, run) and not run.trainer.alive:
+        if not status.is_delivered(directory, run) and status.has_ended(directory, run):
             found.append(directory)
     return found
 
@@ -133,7 +133,7 @@ def expire(shelf: Path, now: float) -> list[Path]:
             run = status.read_run(directory)
         except JournalCorrupt:
             continue
-        if run.targets and not run.trainer.alive and status.is_delivered(directory, run):
+        if run.targets and status.is_delivered(directory, run):
             delivered = max(status.read_delivery(directory, name).progressed for name in run.targets)
             if now - delivered > run.retention:
                 shutil.rmtree(directory, ignore_errors=True)

@@ -5,6 +5,7 @@ that backend's relay, and read by the keeper, by `stop_logging` and by the comma
 replaced as a whole, or grows by whole lines.
 """
 
+import time
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -13,13 +14,16 @@ import msgspec
 from tracelet.errors import JournalCorrupt
 from tracelet.events import RunFinished
 from tracelet.journal import codec, cursors
-from tracelet.journal.locks import Holder
+from tracelet.journal.locks import Holder, this_host
 from tracelet.journal.reader import Reader, segments
 
 Mode: TypeAlias = Literal["online", "offline"]
 Durability: TypeAlias = Literal["process", "second", "record"]
 State: TypeAlias = Literal["starting", "delivering", "idle", "unavailable", "refused", "finished", "stopped"]
 
+BEAT: Final = "keeper.beat"
+"""Touched by a run's keeper while it waits for the trainer, for whoever looks from another host."""
+ELSEWHERE: Final = 300.0  # seconds without a sign after which a run of another host has ended
 _TAIL: Final = 64 * 1024  # bytes; a RunFinished is far smaller
 
 
@@ -230,9 +234,27 @@ def is_delivered(directory: Path, run: RunFile) -> bool:
     return all(cursors.load(directory, name).finished for name in run.targets)
 
 
+def trainer_lives(directory: Path, run: RunFile) -> bool:
+    """Tell whether a run's training process still runs.
+
+    A process of another host cannot be seen, only that it writes: the run counts as alive for as
+    long as its journal grows or its keeper shows that it lives.
+    """
+    if run.host == this_host():
+        return run.trainer.alive
+    signs = [*(directory / name for name in segments(directory)), directory / BEAT]
+    newest = max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
+    return time.time() - newest < ELSEWHERE
+
+
+def has_ended(directory: Path, run: RunFile) -> bool:
+    """Tell whether nothing more will be recorded in a run, but perhaps its end."""
+    return not trainer_lives(directory, run) or ending(directory) is not None
+
+
 def run_status(directory: Path, run: RunFile) -> str:
     """Tell how a run stands: RUNNING, FINISHED, FAILED or KILLED."""
     end = ending(directory)
     if end is not None:
         return end.status
-    return "RUNNING" if run.trainer.alive else "KILLED"
+    return "RUNNING" if trainer_lives(directory, run) else "KILLED"

@@ -136,34 +136,44 @@ class Writer:
                 return False
             self._busy = True
             try:
-                payload = _pack_point(self._numbers[name], step, value, time)
-                # One write of one whole record; the checksum goes on from that of the fixed head.
-                record = _pack_frame(_MARKER, _POINT_SIZE, _SCALAR, crc32(payload, self._prefix), payload)
-                if os.write(self._fd, record) == _POINT_FRAME_SIZE:
-                    self._size += _POINT_FRAME_SIZE
-                    if self._size >= self._mark:
-                        self._turn()
-                    return True
-                return self._failed(OSError(_SHORT))
-            except KeyError:
-                return self._named(codec.SCALAR, name, step, value, time)
-            except OSError as error:
-                return self._failed(error)
+                try:
+                    payload = _pack_point(self._numbers[name], step, value, time)
+                    # One write of one whole record; the checksum goes on from that of the fixed head.
+                    record = _pack_frame(_MARKER, _POINT_SIZE, _SCALAR, crc32(payload, self._prefix), payload)
+                    if os.write(self._fd, record) == _POINT_FRAME_SIZE:
+                        self._size += _POINT_FRAME_SIZE
+                        if self._size >= self._mark:
+                            self._turn()
+                        return True
+                    return self._failed(OSError(_SHORT))
+                except KeyError:
+                    return self._named(codec.SCALAR, name, step, value, time)
+                except OSError as error:
+                    return self._failed(error)
+            except BaseException:
+                self._interrupted()
+                raise
             finally:
                 self._busy = False
         finally:
-            self._let_go()
+            # No call of a Python function: a signal handler could raise before it releases.
+            try:  # noqa: SIM105
+                self._release()
+            except RuntimeError:
+                pass  # a signal handler raised while `acquire` waited: there is nothing to release
 
     def stepless(self, name: str, value: float, time: float) -> bool:
         """Append one point without a step; it gets this process's next ordinal of that name."""
-        with self._inside() as free:
-            if not free:
-                return False
+
+        def append() -> bool:
             ordinal = self._ordinals.get(name, 0)
+            self._ordinals[name] = ordinal + 1  # first: an interrupted append may have written it
             written = self._named(codec.STEPLESS, name, ordinal, value, time)
-            if written:
-                self._ordinals[name] = ordinal + 1
+            if not written:
+                self._ordinals[name] = ordinal
             return written
+
+        return self._inside(append)
 
     def event(self, event: Packed) -> bool:
         """Append any other event.
@@ -171,50 +181,60 @@ class Writer:
         Raises:
             ValueError: It is larger than a record may be.
         """
-        with self._inside() as free:
-            return free and self._append(lambda salt: codec.event_frame(event, salt))
+        return self._inside(lambda: self._append(lambda salt: codec.event_frame(event, salt)))
 
     def finish(self, event: Packed) -> bool:
         """Append the last event and close: nothing of this process can follow it."""
-        with self._inside() as free:
-            if not free:
-                return False
+
+        def append() -> bool:
             written = self._append(lambda salt: codec.event_frame(event, salt))
             if written:
                 self._close()
             return written
 
+        return self._inside(append)
+
     def close(self) -> None:
         """Close; later appends return False."""
-        with self._inside() as free:
-            if free:
-                self._close()
+        self._inside(self._close)
 
-    def _close(self) -> None:
+    def _close(self) -> bool:
         self._closed = True
         self._abandon()
+        return True
 
-    @contextlib.contextmanager
-    def _inside(self):  # noqa: ANN202  a generator's type says less than its name
-        """Hold the lock; yield False inside an append of the same thread, or once closed."""
+    def _inside(self, append: Callable[[], bool]) -> bool:
+        """Call `append` under the lock; False inside an append of the same thread, or once closed."""
         try:
             self._acquire()
             if self._busy:
                 self.dropped += 1
-                yield False
-                return
+                return False
             self._busy = True
             try:
-                yield not self._closed
+                return not self._closed and append()
+            except BaseException:
+                self._interrupted()
+                raise
             finally:
                 self._busy = False
         finally:
-            self._let_go()
+            try:  # noqa: SIM105  as in `scalar`
+                self._release()
+            except RuntimeError:
+                pass
 
-    def _let_go(self) -> None:
-        # A signal handler that raises while `acquire` waits leaves nothing to release.
-        with contextlib.suppress(RuntimeError):
-            self._release()
+    def _interrupted(self) -> None:
+        """Settle what an exception in the middle of an append left open, above all a signal handler's.
+
+        The record may have been written, or a part of it, or nothing; a reader may have it already.
+        So nothing is taken back: a segment whose end is not where it should be is left.
+        """
+        self._numbers.clear()  # a name may have been noted that was not written
+        with contextlib.suppress(OSError):
+            if self._fd >= 0 and os.fstat(self._fd).st_size == self._size:
+                return
+        self._abandon()
 
     def _named(self, record_type: int, name: str, step: int, value: float, time: float) -> bool:
         """Append a point, with the record that introduces its name if this block has none yet."""
@@ -229,8 +249,9 @@ class Writer:
             point = codec.point_frame(record_type, number, step, value, time, salt)
             if name in self._numbers:
                 return point
+            introduced = codec.name_frame(number, name, salt) + point
             self._numbers[name] = number  # forgotten again if the write fails, or ends the block
-            return codec.name_frame(number, name, salt) + point
+            return introduced
 
         return self._append(frames)
 
@@ -239,17 +260,20 @@ class Writer:
         try:
             if self._fd < 0:
                 self._open_next()
-            told = self.unreported
-            record = frames(self._salt)
+            told, lost, record = self.unreported, b"", frames(self._salt)
             if told:
-                lost = Lost(clock.time(), told, self._reason)
-                record = codec.event_frame(lost, self._salt) + record
-            if os.write(self._fd, record) != len(record):
-                return self._failed(OSError(_SHORT))
+                lost = codec.event_frame(Lost(clock.time(), told, self._reason), self._salt)
+                record = lost + record
+            written = os.write(self._fd, record)
         except OSError as error:
             return self._failed(error)
-        self.unreported -= told
-        self._size += len(record)
+        # A reader may be behind what is whole already, so that stays, even if the rest is missing.
+        whole = codec.whole_bytes(record, written)
+        self._size += whole
+        if whole >= len(lost):
+            self.unreported -= told
+        if whole < len(record):
+            return self._failed(OSError(_SHORT))
         if self._size >= self._mark:
             self._turn()
         return True
@@ -276,13 +300,13 @@ class Writer:
         self.unreported += 1
         self._reason = str(error)
         self._numbers.clear()  # so that the next point comes by the way that tells of the loss
-        if self.lost == 1:
-            _LOG.warning("the journal in %s cannot be written: %s. Training goes on", self._directory, error)
         if self._fd >= 0:
             try:
                 os.ftruncate(self._fd, self._size)
             except OSError:
                 self._abandon()
+        if self.lost == 1:
+            _LOG.warning("the journal in %s cannot be written: %s. Training goes on", self._directory, error)
         return False
 
     def _abandon(self) -> None:
@@ -299,7 +323,8 @@ class Writer:
         Raises:
             OSError: There is no room, no permission, or the directory is gone.
         """
-        index = self._index + 1
+        # Noted first: if a signal handler raises, the name may be taken already.
+        self._index = index = self._index + 1
         name = f"{self._role}-{self._token}-{index:04d}.seg"
         path = self._directory / name
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | _CLOEXEC, 0o600)
@@ -320,17 +345,18 @@ class Writer:
                 raise OSError(_SHORT)
         except OSError:
             os.close(fd)
-            # Otherwise the same name could not be created once there is room again.
             with contextlib.suppress(OSError):
                 path.unlink()
+                self._index -= 1  # the name is free again
             raise
-        self._fd, self._index, self._name, self._salt = fd, index, name, salt
+        self._name, self._salt = name, salt
         self._prefix = codec.prefix_crc(codec.SCALAR, _POINT_SIZE, salt)
         self._known.clear()
         self._numbers.clear()
         self._size = len(header)
         self._mark = 0
         self._next_block()
+        self._fd = fd  # last: until then, there is no segment
 
 
 def _to_disk(fd: int) -> None:

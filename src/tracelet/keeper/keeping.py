@@ -12,6 +12,8 @@ from typing import Final
 from tracelet.errors import JournalCorrupt
 from tracelet.events import RunFinished
 from tracelet.journal import blobs, shelf, status
+from tracelet.journal.locks import this_host
+from tracelet.journal.progress import Movement
 from tracelet.journal.reader import segments
 from tracelet.journal.status import RunFile
 from tracelet.journal.writer import Writer
@@ -20,6 +22,7 @@ from tracelet.keeper.relays import Relay
 from tracelet.keeper.watching import Watch
 
 TICK: Final = 0.5  # seconds between two looks
+BEAT: Final = 60.0  # seconds between two signs of life
 STOPPING: Final = 10.0  # seconds that a relay has to end when asked
 _LOG: Final = logging.getLogger("tracelet.keeper")
 
@@ -54,9 +57,10 @@ class Keeper:
         self._patience = self.run_file.linger if patience is None else patience
         self._look = watch
         self._trainer = Watch(self.run_file.trainer)
-        self._moved_at = time.time()
+        self._movement: Movement | None = None  # watched once the trainer has ended
         self._sizes: dict[str, int] = {}
-        self._saw_it_live = self._trainer.alive()
+        self._saw_it_live = self._trainer_lives()
+        self._beat_at = 0.0
         self._over = False  # the trainer has ended, or its run has
         self._ended = False  # and the journal says so
 
@@ -67,6 +71,7 @@ class Keeper:
                 self._notice_end()
                 for relay in self.relays:
                     relay.tend()
+                self._beat()
                 if self._look is not None:
                     self._look(self)
                 self._to_disk()
@@ -95,14 +100,27 @@ class Keeper:
         """See whether the run has ended; end it for a trainer that died."""
         if self._ended:
             return
-        alive = self._trainer.alive()  # asked first: what it wrote before it died is there then
+        alive = self._trainer_lives()  # asked first: what it wrote before it died is there then
         if status.ending(self.directory) is not None:
             self._ended = True
         elif not alive:
             self._ended = self._end_for_the_dead()
         if not self._over and (self._ended or not alive):
             self._over = True
-            self._moved_at = time.time()
+            names = [relay.name for relay in self.relays]
+            self._movement = Movement(self.directory, names, self._patience)
+
+    def _trainer_lives(self) -> bool:
+        if self.run_file.host == this_host():
+            return self._trainer.alive()
+        return status.trainer_lives(self.directory, self.run_file)
+
+    def _beat(self) -> None:
+        """Show whoever looks from another host that the run is watched over, and so alive."""
+        if self.run_file.host == this_host() and time.monotonic() - self._beat_at > BEAT:
+            self._beat_at = time.monotonic()
+            with contextlib.suppress(OSError):
+                (self.directory / status.BEAT).touch()
 
     def _end_for_the_dead(self) -> bool:
         """Append the `RunFinished` that the trainer could not; False while there is no room."""
@@ -126,10 +144,7 @@ class Keeper:
 
     def _is_stuck(self) -> bool:
         """Tell whether nothing has been acknowledged for too long since the end."""
-        for relay in self.relays:
-            said = status.read_delivery(self.directory, relay.name)
-            self._moved_at = max(self._moved_at, said.progressed)
-        return time.time() - self._moved_at > self._patience
+        return self._movement is not None and self._movement.stalled()
 
     def _to_disk(self) -> None:
         """Ask the disk for what has grown, with durability "second"; keep the logs short."""

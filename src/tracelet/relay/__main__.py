@@ -61,6 +61,7 @@ def _deliver(directory: Path, name: str, stop: threading.Event) -> int:
         _LOG.exception("the relay to %s cannot work", name)
         said = status.read_delivery(directory, name)
         said.state, said.error, said.since = "refused", str(error), time.time()
+        said.pid = os.getpid()
         status.write_delivery(directory, name, said)
         return BROKEN
     return REFUSED if state == "refused" else DONE
@@ -68,7 +69,7 @@ def _deliver(directory: Path, name: str, stop: threading.Event) -> int:
 
 def _orphaned(directory: Path, run: status.RunFile) -> bool:
     """Tell whether keeper and trainer are both gone: then nobody would end this process."""
-    return not holder(directory / "keeper.lock").alive and not run.trainer.alive
+    return not holder(directory / "keeper.lock").alive and not status.trainer_lives(directory, run)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class Delivery:
             if not busy:
                 stop.wait(wait)
         self._forget_writer()
-        if self._directory.exists():
+        if self._directory.exists() and self.status.state != "unavailable":
             self._state("stopped")
         return "stopped"
 
@@ -330,7 +330,6 @@ class Delivery:
     def _succeeded(self) -> None:
         self._backoff.succeeded()
         self.status.error = ""
-        self.status.progressed = time.time()
 
     def _beat(self, items: list[Item] | None = None) -> None:
         """Say how long the call that comes may take."""
