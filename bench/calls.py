@@ -11,6 +11,7 @@ from bench.measure import Contestant, check, clock, paced, quantile, timed, torc
 from bench.place import Place, answer, given
 from bench.table import Table
 
+BETWEEN: Final = 0.2e-3  # seconds of work between two paced calls
 WRITE: Final = "os.write of the same bytes"
 LOG: Final = "exp.log_metric"
 BARE: Final = "SummaryWriter.add_scalar"
@@ -74,7 +75,7 @@ def judged(rounds: Sequence[dict[str, Any]]) -> Table:
 
 def main(root: Path, *, quick: bool) -> None:
     """Measure in this process: a run in mode offline, and two SummaryWriters."""
-    work = torch_work(0.2e-3)
+    work = torch_work(BETWEEN)
     with contestants(root) as (ours, writers):
         slow = [] if quick else mlflow_contestants(root)
         rounds: list[dict[str, Any]] = []

@@ -1,5 +1,6 @@
 """Numbers from repeated calls: quantiles, medians over rounds, and work to do between calls."""
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +9,6 @@ from typing import Any, Final, NamedTuple
 from bench.table import Check
 
 clock: Final = time.perf_counter_ns
-BETWEEN: Final = 0.2e-3  # seconds of work between two paced calls
 
 
 class Contestant(NamedTuple):
@@ -39,11 +39,13 @@ def timed(contestant: Contestant, number: int) -> int:
 
 
 def paced(contestants: Sequence[Contestant], calls: range, work: Callable[[], None]) -> dict[str, list[int]]:
-    """Time calls in turn, with work before each; who comes first changes from turn to turn."""
+    """Time calls in turn, with work before each, in an order that is drawn for each turn."""
+    draw = random.Random(calls.start)  # nobody always follows the same one
+    order = list(contestants)
     took: dict[str, list[int]] = {contestant.name: [] for contestant in contestants}
     for number in calls:
-        first = number % len(contestants)
-        for contestant in (*contestants[first:], *contestants[:first]):
+        draw.shuffle(order)
+        for contestant in order:
             work()
             took[contestant.name].append(timed(contestant, number))
     return took

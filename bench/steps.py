@@ -39,7 +39,7 @@ def measure(place: Place, *, quick: bool) -> Table:
     low, high = resampled(took)
     table.checks.append(Check("captured / bare, p99.9 of all steps", ratio, 1.5, low, high))
     table.notes = [
-        f"In the {found['seconds']:.0f} s of captured steps the relay delivered {found['delivered']:,} points",
+        f"In {found['seconds']:.0f} s of captured steps the relay delivered {found['delivered']:,} points",
         f"to MLflow on SQLite; it was behind at the end of {found['behind']:.0%} of their blocks.",
         "While bare steps run, keeper and relay are stopped (SIGSTOP), as if they were not there.",
         "For this ratio, `rounds` is the interval that holds 90 % of 200 resamplings by blocks.",

@@ -10,6 +10,7 @@ environment, and a hyperparameter in `config`: `vars(args)` may hold anything.
 import difflib
 import functools
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -85,7 +86,11 @@ def _duration(value: object) -> float:
 
 
 def _size(value: object) -> int:
-    return int(_measure(value, _SIZES, 'bytes, or a size such as "512KB" or "2MB"'))
+    what = 'bytes, or a size such as "512KB" or "2MB"'
+    size = _measure(value, _SIZES, what)
+    if math.isinf(size):
+        raise TypeError(what)
+    return int(size)
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -183,7 +188,7 @@ class Resolved:
     retention: float = 30 * 86400.0
     sources: dict[str, str] = field(default_factory=dict[str, str])
     hyperparameters: dict[str, Any] = field(default_factory=dict[str, Any])
-    dotenv: dict[str, str] = field(default_factory=dict[str, str])
+    dotenv: dict[str, str] = field(default_factory=dict[str, str], repr=False)  # it may hold secrets
 
     def of(self, backend: str) -> dict[str, str]:
         """Choose the settings that speak to one backend, without its name in front."""
@@ -281,8 +286,9 @@ def _from_variables(variables: Mapping[str, str], place: str) -> Iterable[tuple[
         if name in _PARSERS:
             yield name, _parsed(name, text, f"{variable} in {place}")
         else:
-            close = suggestion(variable, [PREFIX + known.upper() for known in _PARSERS])
-            _LOG.warning("%s in %s is no setting of tracelet.%s", variable, place, close)
+            close = difflib.get_close_matches(name, _PARSERS, n=1)
+            meant = f" Did you mean {PREFIX + close[0].upper()!r}?" if close else ""
+            _LOG.warning("%s in %s is no setting of tracelet.%s", variable, place, meant)
 
 
 def _divided(config: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -315,10 +321,12 @@ def read_dotenv(directory: Path) -> dict[str, str]:
     """Read `.env` in `directory`; empty if there is none. Nothing is put into `os.environ`."""
     path = directory / ".env"
     try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
+        return dict(_dotenv(str(path), path.stat().st_mtime_ns))
+    except FileNotFoundError:
         return {}
-    return dict(_dotenv(str(path), changed))
+    except (OSError, UnicodeDecodeError) as error:  # it may be another program's, in another encoding
+        _LOG.warning("%s cannot be read: %s", path, error)
+        return {}
 
 
 def lend_environment(directory: Path, prefixes: Iterable[str]) -> None:

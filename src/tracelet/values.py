@@ -90,7 +90,12 @@ def _text(value: object) -> str:
     if isinstance(value, PurePath):
         return str(value)
     name = getattr(value, "__qualname__", None)  # classes and functions: their repr has an address
-    return f"{getattr(value, '__module__', '')}.{name}".lstrip(".") if isinstance(name, str) else repr(value)
+    if isinstance(name, str):
+        return f"{getattr(value, '__module__', '')}.{name}".lstrip(".")
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  one broken object of the user's must not cost all other params
+        return object.__repr__(value)
 
 
 def flattened(params: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Plain]]:

@@ -91,6 +91,7 @@ class Book:
         self.pieces: dict[str, list[Piece]] = {}
         self.original: dict[str, bytearray] = {}
         self.touched: set[tuple[str, int]] = set()
+        self.left: set[str] = set()  # segments that end in a torn record: their writer has left them
 
     def scalar(self, writer: Writer, name: str, value: float, step: int | None, time: float) -> bool:
         """Append a point; note it if the writer took it."""
@@ -101,37 +102,45 @@ class Book:
         else:
             written = writer.scalar(name, value, step, time)
             event = Metric(name, value, step, time)
-        if written:
-            self._note(writer.segment, event)
+        self._note(writer.segment, event if written else None)
         return written
 
     def event(self, writer: Writer, event: Packed) -> bool:
         """Append any other event; note it if the writer took it."""
         written = writer.event(event)
-        if written:
-            self._note(writer.segment, event)
+        self._note(writer.segment, event if written else None)
         return written
 
-    def _note(self, segment: str, event: Event) -> None:
-        """Take what was just appended apart; the last record is `event`'s."""
+    def _note(self, segment: str, event: Event | None) -> None:
+        """Take what was just appended apart; the last record is `event`'s.
+
+        Without an event, the append failed. Then the records before it may be there all the same,
+        and a torn one behind them.
+        """
+        if not segment or segment in self.left:
+            return
         original = self.original.setdefault(segment, bytearray())
         pieces = self.pieces.setdefault(segment, [])
         start = len(original)
         new = (self.directory / segment).read_bytes()[start:]
-        original += new
         position = 0
-        while position < len(new):
+        while position < len(new) - 6:
             length, kind = struct.unpack_from("<IB", new, position + 2)
             end = position + HEAD_SIZE + length
+            if event is None and end > len(new):
+                break
             number = struct.unpack_from("<I", new, position + HEAD_SIZE)[0] if kind in {2, 3, 4} else -1
-            last = end == len(new)
+            last = event is not None and end == len(new)
             found: Event | None = event if last else None
             if not last and kind == codec.EVENT:
                 found = codec.decode_event(memoryview(new)[position + HEAD_SIZE : end])
                 assert isinstance(found, Lost)
             pieces.append(Piece(segment, start + position, start + end, kind, number, found))
             position = end
-        assert position == len(new), "an append left more than whole records"
+        assert position == len(new) or event is None, "an append left more than whole records"
+        original += new[:position]
+        if position < len(new):
+            self.left.add(segment)
 
     def look(self) -> None:
         """Note which records were damaged, if only for a while."""
@@ -174,9 +183,8 @@ class Book:
             block = piece.start // codec.BLOCK
             if piece.type == codec.NAME:
                 known[piece.number] = block
-            elif piece.type == codec.EVENT or known.get(piece.number) == block:
-                if piece.event is not None:
-                    found.append(key(piece.event))
+            elif piece.event is not None and (piece.type == codec.EVENT or known.get(piece.number) == block):
+                found.append(key(piece.event))
         return found
 
     def all(self, segment: str) -> list[tuple[object, ...]]:

@@ -120,6 +120,25 @@ def test_any_event_comes_back(event: Packed, salt: int) -> None:
     assert key(codec.decode_event(found.payload)) == key(event)
 
 
+@pytest.mark.parametrize(
+    ("event", "kept"),
+    [
+        (Note(1.0, "a\udcffb"), Note(1.0, "a\\udcffb")),
+        (Tags(1.0, {"\ud800": "ü"}), Tags(1.0, {"\\ud800": "ü"})),
+        (Params(1.0, {"a": [1, {"b": "\udc80"}]}), Params(1.0, {"a": [1, {"b": "\\udc80"}]})),
+        (
+            Artifact(time=1.0, path="m\udcfcll.txt", size=3, digest="d"),
+            Artifact(time=1.0, path="m\\udcfcll.txt", size=3, digest="d"),
+        ),
+    ],
+)
+def test_what_is_no_unicode_is_kept_as_an_escape(event: Packed, kept: Packed) -> None:
+    """File names may be any bytes; one that is no UTF-8 must not cost the artifact."""
+    found = whole(codec.event_frame(event, 0), 0)
+
+    assert codec.decode_event(found.payload) == kept
+
+
 @given(event=EVENTS, before=st.binary(max_size=30), after=st.binary(max_size=30), salt=SALTS)
 def test_a_record_is_found_where_it_stands_and_ends_where_it_ends(
     event: Packed, before: bytes, after: bytes, salt: int

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.journal.support import DEEP, NAME_LOST, Book, drained, failing_os, key, keys, small
-from tracelet.events import Note
+from tracelet.events import Lost, Note
 from tracelet.journal import codec, cursors
 from tracelet.journal import writer as writing
 from tracelet.journal.reader import Damage, Reader, Record, segments
@@ -45,10 +45,12 @@ class Journal(RuleBasedStateMachine):
         log.disabled = True  # it says that the disk is full
         self.stack.callback(setattr, log, "disabled", False)
         # Names must not differ from one try of an example to the next.
-        tokens = SimpleNamespace(token_hex=lambda _, count=itertools.count(): f"{next(count):08x}")
+        count = itertools.count()
+        tokens = SimpleNamespace(token_hex=lambda _: f"{next(count):08x}")
         self.stack.enter_context(mock.patch.object(writing, "secrets", tokens))
         self.book = Book(directory)
         self.writers: list[Writer] = []
+        self.all_writers: list[Writer] = []
         self.missed: Counter[Writer] = Counter()
         self.reader = Reader(directory)
         self.cursor = cursors.Cursor()
@@ -75,8 +77,15 @@ class Journal(RuleBasedStateMachine):
     def open(self) -> None:
         """Let another process begin to write, or the same one after a crash."""
         self.writers.append(Writer(self.directory, "trainer", segment=self.segment))
+        self.all_writers.append(self.writers[-1])
 
-    @rule(which=st.integers(0, 2), name=st.sampled_from(NAMES), value=VALUES, step=STEPS, times=st.integers(1, 6))
+    @rule(
+        which=st.integers(0, 2),
+        name=st.sampled_from(NAMES),
+        value=VALUES,
+        step=STEPS,
+        times=st.integers(1, 6),
+    )
     @precondition(lambda self: self.writers)
     def log_points(self, which: int, name: str, value: float, step: int | None, times: int) -> None:
         """Append points."""
@@ -150,7 +159,7 @@ class Journal(RuleBasedStateMachine):
         segment = among[where[0] % len(among)]
         return segment, where[1] % (len(self.book.disk(segment)) + 1)
 
-    def change(self, segment: str, content: bytes) -> None:
+    def change(self, segment: str, content: bytes | bytearray) -> None:
         """Put bytes in the place of a segment's, in the same file: its writer has it open."""
         with (self.directory / segment).open("r+b") as file:
             file.write(content)
@@ -192,7 +201,7 @@ class Journal(RuleBasedStateMachine):
 
     def damage_is_told(self, segment: str, found: list[Record]) -> None:
         """What is passed over lies between records, and an undamaged segment has none of it."""
-        assert all(one.end <= two.start for one, two in zip(found, found[1:], strict=False))
+        assert all(one.end <= two.start for one, two in itertools.pairwise(found))
         whole = segment in self.book.pieces and self.book.disk(segment) == self.book.original[segment]
         assert not (whole and any(isinstance(record.event, Damage) for record in found))
 
@@ -206,6 +215,7 @@ class Journal(RuleBasedStateMachine):
                 self.read_from_the_beginning()
                 self.take(drained(self.reader, limit=7))
                 self.nothing_is_missed_or_doubled()
+                self.losses_are_told()
         finally:
             self.stack.close()
 
@@ -218,6 +228,12 @@ class Journal(RuleBasedStateMachine):
             assert positions == sorted(set(positions))
             missing = set(self.book.untouched(segment)) - set(found)
             assert not missing
+
+    def losses_are_told(self) -> None:
+        """Each record that could not be written is in one `Lost`, or still to be told."""
+        told = sum(record.event.count for record in self.consumed if isinstance(record.event, Lost))
+        missed = sum(writer.lost - writer.unreported for writer in self.all_writers)
+        assert told == missed or self.book.touched
 
 
 TestJournal = Journal.TestCase

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.relay.trackers import FINISHED, Tracker, deliver, delivery_of, directory_of, new_run
+from tests.relay.trackers import FINISHED, Tracker, deliver, delivery_of, directory_of, log, new_run
 from tracelet.backend import Limits
 from tracelet.errors import Unavailable
 from tracelet.events import Artifact, Event, RunStarted
@@ -81,3 +81,26 @@ def test_the_runs_page_is_told_as_soon_as_it_is_open(place: Path) -> None:
 
     said = status.read_delivery(directory_of(place), "tracker")
     assert (said.id, said.url) == ("run", "http://tracker/run")
+
+
+def test_a_tracker_that_confirms_bit_by_bit_is_not_taken_for_hanging(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(new_run(place), 100)
+    delivery = delivery_of(place, Tracker(limits=LIMITS, confirms="count"))
+    while delivery.step():
+        pass
+    assert status.lag(directory_of(place), "tracker")  # much of it is not confirmed yet
+    clock, later = loop.time.time, iter(range(6, 600, 6))
+    monkeypatch.setattr(loop.time, "time", lambda: clock() + moved)
+    moves: list[bool] = []
+    beats: list[bool] = []
+
+    while left := status.lag(directory_of(place), "tracker"):
+        before, moved = status.read_delivery(directory_of(place), "tracker").beat, next(later)
+        delivery.step()
+        moves.append(status.lag(directory_of(place), "tracker") < left)
+        beats.append(status.read_delivery(directory_of(place), "tracker").beat > before)
+
+    assert beats == moves
+    assert any(moves)

@@ -17,7 +17,9 @@ from tracelet.relay.names import NameMap, digest_of
 
 def params_of(batch: Sequence[Event]) -> dict[str, Plain]:
     """Join the params of a batch."""
-    return {name: value for event in batch if isinstance(event, Params) for name, value in event.params.items()}
+    return {
+        name: value for event in batch if isinstance(event, Params) for name, value in event.params.items()
+    }
 
 
 def test_params_come_one_by_one_and_not_too_many_at_once(place: Path) -> None:
@@ -157,7 +159,9 @@ def test_names_that_the_tracker_refuses_come_back_from_it(place: Path) -> None:
     back = NameMap(limits).from_tracker
     assert [back(point.name) for point in tracker.metrics] == names
     assert [back(name) for name in params_of(tracker.received)] == names
-    assert [back(name) for event in tracker.received if isinstance(event, Tags) for name in event.tags] == names
+    assert [
+        back(name) for event in tracker.received if isinstance(event, Tags) for name in event.tags
+    ] == names
 
 
 def test_a_name_that_is_too_long_is_told_by_a_tag_before_it_is_used(place: Path) -> None:
@@ -269,7 +273,7 @@ def test_a_batch_that_comes_again_is_not_counted_as_merged(place: Path) -> None:
         if error is not None:
             raise error
 
-    tracker = Tracker(limits=Limits(batch=4), identity=lambda event: repr(event), fail_late=fail)
+    tracker = Tracker(limits=Limits(batch=4), identity=repr, fail_late=fail)
 
     deliver(place, tracker)
 

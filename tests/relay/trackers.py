@@ -12,7 +12,7 @@ import msgspec
 from tracelet.backend import Backend, Confirms, Limits, Remote
 from tracelet.events import Event, Metric, Packed, RunFinished, RunStarted
 from tracelet.journal import status
-from tracelet.journal.locks import this_process
+from tracelet.journal.locks import this_host, this_process
 from tracelet.journal.status import RunFile, Target
 from tracelet.journal.writer import Writer
 from tracelet.relay.delivery import Delivery
@@ -134,7 +134,7 @@ def new_run(place: Path, *events: Packed, targets: dict[str, Target] | None = No
         "project": "a project",
         "time": 1.0,
         "trainer": this_process(),
-        "host": "here",
+        "host": this_host(),
         "directory": str(place),
         "python": sys.executable,
         "targets": targets or {"memory": memory_target},
@@ -178,7 +178,7 @@ def deliver(place: Path, tracker: Tracker) -> status.State:
         timer.cancel()
 
 
-def faulty_target(place: Path, attribute: str = "BACKEND", **options: object) -> Target:
+def faulty_target(place: Path, attribute: str = "BACKEND", /, **options: object) -> Target:
     """Make a target whose tracker, in the file `place / "tracked"`, has a bad day."""
     said = {name: str(value) for name, value in options.items()}
     return Target(f"tracelet.testing.faulty:{attribute}", {"path": str(place / "tracked"), **said})

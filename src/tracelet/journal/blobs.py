@@ -4,10 +4,12 @@ A blob is written under a temporary name and renamed when it is whole, before th
 it is appended: a record never names bytes that are not there.
 """
 
+import errno
 import hashlib
 import os
 import posixpath
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +63,8 @@ def artifacts(
         copy: False: keep no bytes, only where they are, their size and their time.
 
     Raises:
-        OSError: A file is not there, cannot be read, or there is no room.
+        OSError: A file is not there, is no regular file, cannot be read, or there is no room. The
+            other files of a directory come first.
     """
     source = source.absolute()
     below = "" if artifact_path is None else clean(artifact_path)
@@ -69,9 +72,17 @@ def artifacts(
         yield _artifact(directory, source, posixpath.join(below, source.name), copy=copy)
         return
     below = clean(source.resolve().name) if artifact_path is None else below
-    for path in _files(source):
+    failed: list[OSError] = []
+    for path in _files(source, directory.parent, failed):
         place = posixpath.join(below, path.relative_to(source).as_posix())
-        yield _artifact(directory, path, place, copy=copy)
+        try:
+            artifact = _artifact(directory, path, place, copy=copy)
+        except OSError as error:
+            failed.append(error)
+        else:
+            yield artifact
+    if failed:
+        raise failed[0]
 
 
 def clean(artifact_path: str) -> str:
@@ -80,12 +91,12 @@ def clean(artifact_path: str) -> str:
     return "/".join(part for part in parts if part not in {"", ".", ".."})
 
 
-def _files(source: Path) -> Iterator[Path]:
+def _files(source: Path, shelf: Path, failed: list[OSError]) -> Iterator[Path]:
     """Walk a directory's files, through links, in a fixed order, and never in circles."""
-    seen: set[str] = set()
-    for root, directories, names in os.walk(source, followlinks=True):
+    seen = {os.path.realpath(shelf)}  # our own journal would grow into itself
+    for root, directories, names in os.walk(source, onerror=failed.append, followlinks=True):
         real = os.path.realpath(root)
-        if real in seen or Path(root).name == ".tracelet":  # our own journal would grow into itself
+        if real in seen or Path(root).name == ".tracelet":
             directories.clear()
             continue
         seen.add(real)
@@ -95,10 +106,12 @@ def _files(source: Path) -> Iterator[Path]:
 
 def _artifact(directory: Path, path: Path, place: str, *, copy: bool) -> Artifact:
     now = time.time()
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device may have no end
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     if copy:
         digest, size = keep(directory, path)
         return Artifact(time=now, path=place, size=size, digest=digest)
-    found = path.stat()
     return Artifact(time=now, path=place, size=found.st_size, reference=str(path), mtime=found.st_mtime)
 
 

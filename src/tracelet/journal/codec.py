@@ -1,7 +1,7 @@
 """Records to bytes and back: the format that `tracelet.journal` describes, and nothing else."""
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 from zlib import crc32
 
 import msgspec
@@ -104,8 +104,23 @@ def point_frame(record_type: int, number: int, step: int, value: float, time: fl
 
 
 def event_frame(event: Packed, salt: int) -> bytes:
-    """Make any other event's record."""
-    return frame(EVENT, _ENCODER.encode(event), salt)
+    """Make any other event's record; what is no Unicode in it, as in some file names, is escaped."""
+    try:
+        payload = _ENCODER.encode(event)
+    except UnicodeEncodeError:
+        payload = _ENCODER.encode(_escaped(msgspec.to_builtins(event)))
+    return frame(EVENT, payload, salt)
+
+
+def _escaped(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        pairs = cast("dict[object, object]", value)
+        return {_escaped(key): _escaped(entry) for key, entry in pairs.items()}
+    if isinstance(value, list):
+        return [_escaped(entry) for entry in cast("list[object]", value)]
+    return value
 
 
 def whole_frame(buffer: memoryview, start: int, salt: int) -> Frame | None:

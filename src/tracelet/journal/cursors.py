@@ -6,6 +6,7 @@ takes a repetition for what it is.
 """
 
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -56,7 +57,7 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written; the old file still stands.
     """
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         new.write_bytes(content)
         new.replace(path)

@@ -101,14 +101,14 @@ def take(path: Path) -> Lock:
             other = holder(path)
             if other.alive and other.pid != os.getpid():
                 _raise_locked(path, other)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, msgspec.json.encode(this_process()), 0)
     except BlockingIOError:
         os.close(fd)
         _raise_locked(path, holder(path))
     except BaseException:  # whatever it was, the descriptor must not leak
         os.close(fd)
         raise
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, msgspec.json.encode(this_process()), 0)
     return _Held(fd)
 
 

@@ -6,9 +6,9 @@ for the next call. `final=True` says that nobody writes any more: then torn tail
 """
 
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from struct import error as StructError
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -151,7 +151,7 @@ class _Segment:
     def _named(self, payload: memoryview) -> Damage | None:
         try:
             number, name = codec.decode_name(payload)
-        except (StructError, UnicodeDecodeError):
+        except (struct.error, UnicodeDecodeError):
             return Damage("a name that this version does not understand", len(payload))
         self._names[number] = name
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tracelet.errors import ConfigError, JournalCorrupt, suggestion
-from tracelet.journal import status
+from tracelet.journal import cursors, status
 
 _NETWORK: Final = frozenset(
     {
@@ -82,12 +82,15 @@ def runs(shelf: Path) -> list[Path]:
 
 
 def find(shelf: Path, wanted: str) -> Path:
-    """Find a run by its id, the beginning or end of its id, or its name (the newest of that name).
+    """Find a run by its id, its name (the newest of that name), or the beginning or end of its id.
 
     Raises:
         ConfigError: There is none, or several ids fit.
     """
     directories = runs(shelf)
+    names = {name: path for path in directories if (name := _name(path))}
+    if wanted in names and shelf / wanted not in directories:
+        return names[wanted]
     ids = [path for path in directories if path.name.startswith(wanted) or path.name.endswith(wanted)]
     exact = [path for path in ids if path.name == wanted]
     if len(exact or ids) == 1:
@@ -97,9 +100,6 @@ def find(shelf: Path, wanted: str) -> Path:
             f"{len(ids)} runs fit {wanted!r}: {', '.join(path.name for path in ids)}. Give more of the id"
         )
         raise ConfigError(message)
-    names = {name: path for path in directories if (name := _name(path))}
-    if wanted in names:
-        return names[wanted]
     known = [*names, *(path.name for path in directories)]
     message = f"no run {wanted!r} in {shelf}; `tracelet ls` lists them.{suggestion(wanted, known)}"
     raise ConfigError(message)
@@ -134,11 +134,17 @@ def expire(shelf: Path, now: float) -> list[Path]:
         except JournalCorrupt:
             continue
         if run.targets and status.is_delivered(directory, run):
-            delivered = max(status.read_delivery(directory, name).progressed for name in run.targets)
+            delivered = max(_delivered_at(directory, name) for name in run.targets)
             if now - delivered > run.retention:
                 shutil.rmtree(directory, ignore_errors=True)
                 gone.append(directory)
     return gone
+
+
+def _delivered_at(directory: Path, backend: str) -> float:
+    """Tell when a backend had all of a run; by its cursor, if its status was lost."""
+    progressed = status.read_delivery(directory, backend).progressed
+    return progressed or cursors.path_of(directory, backend).stat().st_mtime
 
 
 def network_file_system(path: Path) -> str:

@@ -140,8 +140,13 @@ def append_reject(directory: Path, backend: str, reject: Reject) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    with (directory / f"rejects.{backend}").open("ab", buffering=0) as file:
-        file.write(msgspec.json.encode(reject) + b"\n")
+    line = msgspec.json.encode(reject) + b"\n"
+    with (directory / f"rejects.{backend}").open("a+b", buffering=0) as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1))
+        if size and file.read(1) != b"\n":
+            line = b"\n" + line  # a kill cut the last one short; this one must not become its end
+        file.write(line)
 
 
 def rejects(directory: Path, backend: str) -> list[Reject]:

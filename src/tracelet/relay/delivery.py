@@ -244,6 +244,7 @@ class Delivery:
             message = f"the cursor in {self._directory} cannot be written: {error}"
             raise Unavailable(message) from error
         self.status.progressed = time.time()
+        self._beat()  # a client that confirms bit by bit works, though there is nothing to write
 
     def _finish(self, writer: Writer) -> bool:
         """Deliver the run's end: every record before it has been acknowledged."""

@@ -1,0 +1,72 @@
+"""Events are values: frozen, compared by what they hold, and each read back from its own tag."""
+
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from tracelet import events
+from tracelet.events import Artifact, Event, Lost, Metric, Note, Packed, Params, RunFinished, RunStarted, Tags
+
+EXAMPLES: list[Event] = [
+    RunStarted(time=1.0, run_id="r", name="n", project="p"),
+    Metric("a", 1.0, 1, 1.0),
+    Params(1.0, {"lr": 0.1, "layers": [1, None, {"a": True}]}),
+    Tags(1.0, {"a": "b"}),
+    Note(1.0, "x"),
+    Artifact(time=1.0, path="a/b", size=3),
+    Lost(1.0, 2, "no room"),
+    RunFinished(1.0, "FINISHED"),
+]
+
+
+def test_the_examples_are_all_there_is() -> None:
+    assert {type(event) for event in EXAMPLES} == set(get_args(Event))
+    assert set(get_args(Packed)) == set(get_args(Event)) - {Metric}
+
+
+@pytest.mark.parametrize("event", EXAMPLES)
+def test_an_event_is_frozen_and_equal_to_its_copy(event: Event) -> None:
+    copy = msgspec.structs.replace(event)
+
+    assert copy == event
+    assert copy is not event
+    with pytest.raises(AttributeError):
+        event.time = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("event", [event for event in EXAMPLES if not isinstance(event, Metric)])
+def test_on_disk_an_event_bears_the_name_of_its_class(event: Packed) -> None:
+    """A journal outlives the program that wrote it: a class that is renamed keeps its tag."""
+    packed: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(event))
+
+    assert packed["type"] == type(event).__name__
+    assert packed["time"] == 1.0
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(event), type=Packed) == event
+
+
+def test_every_field_but_the_first_ones_has_a_default() -> None:
+    """A field added later needs one, so that older journals stay readable."""
+    required = {
+        kind.__name__: [field.name for field in msgspec.structs.fields(kind) if field.required]
+        for kind in get_args(Event)
+    }
+
+    assert required == {
+        "RunStarted": ["time", "run_id", "name", "project"],
+        "Metric": ["name", "value", "step", "time"],
+        "Params": ["time", "params"],
+        "Tags": ["time", "tags"],
+        "Note": ["time", "text"],
+        "Artifact": ["time", "path", "size"],
+        "Lost": ["time", "count", "reason"],
+        "RunFinished": ["time", "status"],
+    }
+
+
+def test_a_run_ends_in_one_of_three_ways() -> None:
+    assert get_args(events.Status) == ("FINISHED", "FAILED", "KILLED")
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(
+            msgspec.msgpack.encode({"type": "RunFinished", "time": 1.0, "status": "LOST"}), type=Packed
+        )
