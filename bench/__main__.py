@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -36,6 +37,7 @@ def main() -> int:
     if unknown := set(given.tables) - set(TABLES):
         parser.error(f"no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended then, too
     system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     machine = f"{os.cpu_count()} cores, {system}"
     print(f"{machine}{'; --quick' if given.quick else ''}\n")

@@ -81,7 +81,8 @@ def fresh_processes(place: Place) -> Iterator[Callable[..., Any]]:
     context.set_forkserver_preload(["torch", "torch.utils.tensorboard"])
     try:
         with context.Pool(1, maxtasksperchild=1) as pool:
-            yield lambda function, *args, **kwargs: pool.apply(function, args, kwargs)
+            # A worker that dies answers never, so nothing is waited for without an end.
+            yield lambda function, *args, **kwargs: pool.apply_async(function, args, kwargs).get(180)
             pool.close()
             pool.join()
     finally:

@@ -80,7 +80,9 @@ def end(holder: Holder) -> None:
     try:
         if alive(holder):  # the descriptor now holds on to the process, so it cannot become another
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            select.select([descriptor], [], [], GRACE)
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(GRACE * 1000)
     finally:
         os.close(descriptor)
 

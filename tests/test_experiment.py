@@ -31,8 +31,10 @@ def exp() -> Iterator[Experiment]:
 
 def recorded(experiment: Experiment) -> list[Event]:
     assert experiment.directory is not None
-    records = Reader(experiment.directory).read(1_000_000)
-    return [record.event for record in records]  # pyright: ignore[reportReturnType]
+    reader, found = Reader(experiment.directory), []
+    while records := reader.read(10_000):
+        found += [record.event for record in records]
+    return found
 
 
 def metrics(experiment: Experiment) -> list[Metric]:

@@ -59,7 +59,7 @@ def test_whatever_user_and_password_are_the_rest_is_left(
     assert without_userinfo(uri) == f"{scheme}://{rest}"
 
 
-@given(st.from_regex(r"\A(http|mysql)://[a-z:@/?&=#.]{0,30}\Z"))
+@given(st.from_regex(r"\A(http|mysql)://[a-z:@/?&=.]{0,30}\Z"))
 def test_scrubbing_twice_is_scrubbing_once(uri: str) -> None:
     assert without_userinfo(without_userinfo(uri)) == without_userinfo(uri)
 

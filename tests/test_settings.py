@@ -1,10 +1,7 @@
 """Which source wins, what its text means, and what is no setting at all."""
 
-import argparse
 import contextlib
 import copy
-import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ from hypothesis import strategies as st
 
 from tracelet import settings
 from tracelet.errors import ConfigError
-from tracelet.settings import CONFIG_KEYS, Resolved, TraceletSettings, resolve
+from tracelet.settings import Resolved, TraceletSettings, resolve
 
 
 def resolved(
@@ -204,106 +201,6 @@ def test_a_variable_that_does_not_fit_is_told_with_its_name_and_place(place: Pat
         resolved(place)
 
 
-def test_a_script_s_own_arguments_redirect_nothing(place: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """`config=vars(args)` of a training script that has words of its own for the same names."""
-    args = argparse.Namespace(
-        backend="nccl",
-        mode="train",
-        project=7,
-        relay=True,
-        lr=0.1,
-        nested={"a": [1]},
-        python=3.11,
-        exp_name="e",
-    )
-
-    found = resolved(place, config=vars(args))
-
-    assert found.hyperparameters == vars(args)
-    assert (found.backend, found.mode, found.project, found.relay, found.exp_name) == (
-        (),
-        "online",
-        "",
-        "process",
-        "",
-    )
-    assert not caplog.records
-
-
-def test_exactly_the_documented_keys_of_config_are_settings(place: Path) -> None:
-    values: dict[str, object] = {
-        "tags": {"a": "b"},
-        "notes": "n",
-        "group": "g",
-        "job_type": "j",
-        "run_name": "r",
-        "experiment_name": "e",
-        "backend_url": "u",
-        "track_system": True,
-        "track_git": True,
-        "track_env": True,
-        "track_tensorboard": False,
-        "track_lightning": False,
-        "automagic": True,
-        "metrics_interval": 3.0,
-        "max_image_size": 4,
-    }
-
-    found = resolved(place, config={**values, "lr": 0.1})
-
-    assert set(values) == CONFIG_KEYS
-    assert {name: getattr(found, name) for name in values} == values
-    assert found.hyperparameters == {"lr": 0.1}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("group", 7),
-        ("tags", 3),
-        ("notes", None),
-        ("metrics_interval", "often"),
-        ("max_image_size", (224, 224)),
-    ],
-)
-def test_a_value_of_config_that_does_not_fit_is_a_hyperparameter(
-    place: Path, caplog: pytest.LogCaptureFixture, name: str, value: object
-) -> None:
-    found = resolved(place, config={name: value, "lr": 1})
-
-    assert found.hyperparameters == {name: value, "lr": 1}
-    assert getattr(found, name) == getattr(Resolved(), name)
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    assert f"{name}={value!r} (from config) does not fit" in record.getMessage()
-    assert "it is logged as a hyperparameter" in record.getMessage()
-
-
-def test_a_near_miss_is_kept_and_told_once(place: Path, caplog: pytest.LogCaptureFixture) -> None:
-    found = resolved(place, config={"run_nam": "x", "lr": 1, "track_gti": True})
-
-    assert found.hyperparameters == {"run_nam": "x", "lr": 1, "track_gti": True}
-    messages = [record.getMessage() for record in caplog.records]
-    assert len(messages) == 2
-    assert "Did you mean the setting 'run_name'?" in messages[0]
-    assert "Did you mean the setting 'track_git'?" in messages[1]
-
-
-@pytest.mark.parametrize(
-    "name", ["lr", "batch_size", "backend", "epochs", "seed", "model", "optimizer", "data_dir"]
-)
-def test_ordinary_hyperparameters_are_no_near_misses(
-    place: Path, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
-    resolved(place, config={name: "x"})
-
-    assert not caplog.records
-
-
-def test_names_of_hyperparameters_need_not_be_text(place: Path) -> None:
-    assert resolved(place, config={1: "a", None: "b"}).hyperparameters == {"1": "a", "None": "b"}  # pyright: ignore[reportArgumentType]
-
-
 def test_an_unknown_name_in_code_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"no setting called 'proj'; there are .*Did you mean 'project'\?"):
         TraceletSettings(proj="p")
@@ -328,79 +225,6 @@ def test_an_empty_variable_was_not_set(place: Path) -> None:
     dotenv(place, "TRACELET_PROJECT=below")
 
     assert resolved(place, environ={"TRACELET_PROJECT": "", "TRACELET_MODE": ""}).project == "below"
-
-
-def test_dotenv_is_read_and_never_put_into_the_environment(place: Path) -> None:
-    dotenv(
-        place,
-        "TRACELET_PROJECT=p",
-        "MLFLOW_TRACKING_PASSWORD=secret",
-        "export PATH_TO_X='a b'",
-        "EMPTY",
-        "# no",
-    )
-    before = dict(os.environ)
-
-    found = resolved(place)
-
-    assert dict(os.environ) == before
-    assert found.project == "p"
-    assert found.dotenv["MLFLOW_TRACKING_PASSWORD"] == "secret"  # noqa: S105  an example
-    assert found.dotenv["PATH_TO_X"] == "a b"
-    assert "EMPTY" not in found.dotenv
-
-
-def test_what_stands_in_dotenv_is_not_shown(place: Path) -> None:
-    dotenv(place, "WANDB_API_KEY=secret")
-
-    assert "secret" not in repr(resolved(place))
-
-
-def test_a_changed_dotenv_is_read_again(place: Path) -> None:
-    dotenv(place, "TRACELET_PROJECT=one")
-    assert resolved(place).project == "one"
-
-    dotenv(place, "TRACELET_PROJECT=two")
-    os.utime(place / ".env", ns=(1, 1))
-    assert resolved(place).project == "two"
-
-    (place / ".env").unlink()
-    assert resolved(place).project == ""
-
-
-def test_what_was_read_of_dotenv_is_the_caller_s_own(place: Path) -> None:
-    dotenv(place, "A=1")
-    settings.read_dotenv(place)["B"] = "2"
-
-    assert settings.read_dotenv(place) == {"A": "1"}
-
-
-def test_a_directory_called_dotenv_is_no_dotenv(place: Path) -> None:
-    (place / ".env").mkdir()
-
-    assert resolved(place) == Resolved()
-
-
-@pytest.mark.parametrize("content", [b"TRACELET_PROJECT=\xe9t\xe9\n", b"\xff\xfe\x00", b"\x00"])
-def test_a_dotenv_that_is_no_text_is_a_warning(
-    place: Path, caplog: pytest.LogCaptureFixture, content: bytes
-) -> None:
-    (place / ".env").write_bytes(content)
-
-    assert resolved(place).project == ""
-    assert all(record.levelno == logging.WARNING for record in caplog.records)
-
-
-def test_a_tracker_s_variables_are_lent_below_what_is_there(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dotenv(place, "MLFLOW_A=dotenv", "MLFLOW_B=dotenv", "WANDB_C=dotenv", "OTHER_D=dotenv")
-    environ = {"MLFLOW_A": "there"}
-    monkeypatch.setattr(os, "environ", environ)
-
-    settings.lend_environment(place, ["MLFLOW_", ""])
-
-    assert environ == {"MLFLOW_A": "there", "MLFLOW_B": "dotenv"}
 
 
 def test_settings_in_code_show_what_was_set_and_default_to_the_rest() -> None:

@@ -27,7 +27,7 @@ LINES: Final = 400
 LONG: Final[dict[str, str]] = {}
 """Files that may be longer than `LINES`, each with the reason why it is one thing."""
 
-BROAD: Final = 8
+BROAD: Final = 16
 """`except Exception` lines in all of src; more than a handful and errors are being hidden."""
 
 

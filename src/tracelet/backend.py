@@ -8,7 +8,7 @@ only: the training process loads this file, and must not load the client.
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,9 @@ Options: TypeAlias = Mapping[str, str]
 
 BlobPath: TypeAlias = Callable[[str], Path]
 """Find a blob's bytes, by its digest. The file must not be changed."""
+
+
+UPLOAD_RATE: Final = 200_000.0  # bytes per second that an artifact's upload is given time for
 
 
 class Remote(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +111,7 @@ class Limits:
     note: int = 8000  # characters
     needs_step: bool = False  # a point without a step is given its ordinal
     patience: float = 60.0  # seconds that one call may take before the relay counts as hanging
-    upload_rate: float = 200_000.0  # bytes per second; an artifact adds its size over this to the patience
+    upload_rate: float = UPLOAD_RATE  # bytes per second; an artifact adds its size over this to the patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

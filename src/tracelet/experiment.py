@@ -4,7 +4,9 @@ No method raises for bad input, blocks on a network or waits for a tracker, but 
 which wait for deliveries, and only as long as those move. Bad input is warned of once.
 """
 
+import errno
 import logging
+import math
 import os
 import struct
 import threading
@@ -12,15 +14,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from tracelet import guard, values
-from tracelet.events import Note, Packed, Params, Plain, RunFinished, Status, Tags
-from tracelet.journal import blobs, progress, status
+from tracelet import guard, inputs, values
+from tracelet.ends import how_it_ends
+from tracelet.events import Note, Packed, Params, RunFinished, Status, Tags
+from tracelet.journal import blobs, status
+from tracelet.journal.deliveries import Deliveries
 from tracelet.journal.overview import RunOverview, Summary, overview
 from tracelet.journal.recorder import Nowhere, Recorder
 from tracelet.journal.status import RunFile
 from tracelet.journal.writer import Writer
+from tracelet.scrub import without_userinfo_in
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,7 +33,8 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("tracelet")
 _now: Final = time.time
 _AT_ONCE: Final = 500  # params in one record
-_TEXT_MAX: Final = 1_000_000  # characters of a note, a tag or a param's text in the journal
+_REASON_MAX: Final = 1000  # characters
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class Experiment:
@@ -41,15 +47,14 @@ class Experiment:
 
     __slots__ = (
         "__weakref__",
+        "_deliveries",
         "_directory",
         "_ending",
         "_on_stop",
         "_owner",
         "_recorder",
-        "_revive",
         "_run",
         "_scalar",
-        "_stop_timeout",
         "_summary",
     )
 
@@ -61,17 +66,16 @@ class Experiment:
         *,
         owner: int = 0,
         stop_timeout: float = 60.0,
-        revive: Callable[[Path], None] = lambda _: None,
+        revive: Callable[[Path], None] | None = None,
     ) -> None:
         self._directory = directory
         self._run = run
         self._recorder: Recorder = recorder or Nowhere()
         self._scalar = self._recorder.scalar
         self._owner = owner  # the process that may end the run
-        self._stop_timeout = stop_timeout
-        self._revive = revive
+        self._deliveries = Deliveries(directory, run, stop_timeout, revive)
         self._summary: Summary | None = None
-        self._ending = threading.Lock()
+        self._ending = threading.RLock()
         self._on_stop: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
@@ -110,11 +114,9 @@ class Experiment:
 
     def url(self, backend: str | None = None) -> str | None:
         """Return the run's page at a backend (by default the first); None while there is none."""
-        name = backend or next(iter(self._run.targets), "")
-        if self._directory is None or name not in self._run.targets:
-            return None
-        return status.read_delivery(self._directory, name).url or None
+        return self._deliveries.url(backend)
 
+    @guard.contained
     def status(self) -> RunOverview | None:
         """Tell how the run and its deliveries stand; None if nothing is recorded."""
         return None if self._directory is None else overview(self._directory)
@@ -134,22 +136,21 @@ class Experiment:
             iteration = step
         try:
             # What nearly every call is: its types are right, and it is written at once.
-            if (
-                value.__class__ is float
-                and iteration.__class__ is int
-                and self._scalar(name, value, iteration, _now())  # pyright: ignore[reportArgumentType]
-            ):
+            if value.__class__ is float and iteration.__class__ is int:
+                if not self._scalar(name, value, iteration, _now()):  # pyright: ignore[reportArgumentType]
+                    self._missed("metric")
                 return
         except (TypeError, ValueError, struct.error):
             pass  # said below, in words
         self.scalar(name, value, iteration)
 
+    @guard.contained
     def log_metrics(
         self, metrics: Mapping[str, float], iteration: int | None = None, *, step: int | None = None
     ) -> None:
         """Log values of several metrics, at one step and one time."""
         now = _now()
-        for name, value in _mapping(metrics, "log_metrics").items():
+        for name, value in inputs.mapping(metrics, "log_metrics").items():
             self.scalar(name, value, iteration if step is None else step, now)
 
     def scalar(self, name: object, value: object, step: object, time: float | None = None) -> None:
@@ -161,24 +162,25 @@ class Experiment:
             step: See `log_metric`; a float without a fraction is taken as the whole number it is.
             time: Seconds since the epoch; None for now.
         """
-        now = _now() if time is None else time
         try:
-            if (
-                value.__class__ is float and step.__class__ is int and self._scalar(name, value, step, now)  # pyright: ignore[reportArgumentType]
-            ):
+            # As in `log_metric`, and not called from there: one more call is a tenth of the cost.
+            if value.__class__ is float and step.__class__ is int and (time is None or math.isfinite(time)):
+                when = _now() if time is None else time
+                if not self._scalar(name, value, step, when):  # pyright: ignore[reportArgumentType]
+                    self._missed("metric")
                 return
         except (TypeError, ValueError, struct.error):
             pass  # said below, in words
-        self._any_scalar(name, value, step, now)
+        self._any_scalar(name, value, step, time)
 
     @guard.contained
-    def _any_scalar(self, name: object, value: object, step: object, now: float) -> None:
+    def _any_scalar(self, name: object, value: object, step: object, time: float | None) -> None:
         """Record a value that still has to be understood, or say why it cannot be."""
         if not isinstance(name, str) or not name:
             guard.warn_once("a metric needs a name, a text that is not empty; got %r. It is not logged", name)
             return
         try:
-            number, now = values.number(value), values.number(now)
+            number = values.number(value)
         except TypeError as error:
             guard.warn_once(
                 "metric %r: %s. It is not logged; give a number", name, error, key=("value", name)
@@ -189,50 +191,48 @@ class Experiment:
         except (TypeError, OverflowError) as error:
             guard.warn_once("metric %r: the step %s; logged without a step", name, error, key=("step", name))
             whole = None
+        now = _now() if time is None else values.number(time)
+        if not math.isfinite(now):
+            guard.warn_once(
+                "metric %r: %r is no time; logged with the time now", name, time, key=("time", name)
+            )
+            now = _now()
         if whole is None:
             written = self._recorder.stepless(name, number, now)
         else:
             written = self._scalar(name, number, whole, now)
         if not written:
-            self._missed(f"metric {name!r}")
+            self._missed("metric")
 
     @guard.contained
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log hyperparameters; nested mappings are joined by dots, objects are kept as their text."""
-        plain: dict[str, Plain] = {}
-        for name, value in values.flattened(_mapping(params, "log_params")):
-            if not name:
-                guard.warn_once("a param needs a name that is not empty; %r is not logged", value)
-                continue
-            plain[name] = _shortened(name, value)
-        names = list(plain)
-        for begin in range(0, len(names), _AT_ONCE):
-            part = {name: plain[name] for name in names[begin : begin + _AT_ONCE]}
-            self._record_params(Params(_now(), part))
+        now = _now()
+        self._record_parts(inputs.params(params), lambda part: Params(now, dict(part)))
 
-    def _record_params(self, event: Params) -> None:
-        """Record params; halve them if together they are too large for one record."""
-        try:
-            self._record(event)
-        except ValueError:
-            names = list(event.params)
-            for half in (names[: len(names) // 2], names[len(names) // 2 :]):
-                self._record_params(Params(event.time, {name: event.params[name] for name in half}))
+    def _record_parts(self, pairs: Sequence[tuple[str, Any]], make: Callable[[Any], Packed]) -> None:
+        """Record names and values, in as many records as they need."""
+        for begin in range(0, len(pairs), _AT_ONCE):
+            part = pairs[begin : begin + _AT_ONCE]
+            try:
+                self._record(make(part))
+            except ValueError:  # together they are too large for one
+                if len(part) == 1:
+                    guard.warn_once("%r is too large to be logged", part[0][0][:100], key=part[0][0][:100])
+                    continue
+                self._record_parts(part[: len(part) // 2], make)
+                self._record_parts(part[len(part) // 2 :], make)
 
     @guard.contained
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags, or set them anew; values are kept as text."""
-        texts = {
-            str(name): str(_shortened(str(name), str(value)))
-            for name, value in _mapping(tags, "set_tags").items()
-        }
-        if texts:
-            self._record(Tags(_now(), texts))
+        now = _now()
+        self._record_parts(inputs.tags(tags), lambda part: Tags(now, dict(part)))
 
     @guard.contained
     def set_note(self, text: str) -> None:
         """Set the run's description; a later one replaces it."""
-        self._record(Note(_now(), str(_shortened("note", str(text)))))
+        self._record(Note(_now(), inputs.text("the note", text)))
 
     @guard.contained
     def log_artifact(
@@ -257,6 +257,8 @@ class Experiment:
             reason = error.strerror or str(error)
             what = error.filename or source
             guard.warn_once("artifact %s cannot be logged: %s", what, reason, key=str(what))
+            if error.errno in _NO_ROOM:
+                self._recorder.lose(f"artifact {what}: {reason}")
 
     def record(self, event: Packed) -> None:
         """Record any other event."""
@@ -272,6 +274,12 @@ class Experiment:
             guard.warn_once(
                 "%s comes after the run %s has ended; it is not logged", what, self.name, key=self.run_id
             )
+        elif self._recorder.reason:
+            guard.warn_once(
+                "the journal in %s cannot be written: %s. Training goes on, and what is lost is counted",
+                self._directory,
+                self._recorder.reason,
+            )
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until the backends have everything that was logged so far.
@@ -282,11 +290,7 @@ class Experiment:
         Returns:
             Whether all of them have it. One that is away for some seconds is not waited for.
         """
-        if self._directory is None or self._run.mode == "offline":
-            return self._directory is None
-        limit = self._stop_timeout if timeout is None else timeout
-        reached = progress.until_now(self._directory)
-        return not progress.wait_for(self._directory, self._run.targets, reached, limit, self._look_after)
+        return self._deliveries.flush(timeout)
 
     def stop(self, status: Status = "FINISHED", reason: str = "", *, wait: bool = True) -> Summary:
         """End the run; wait as long as its deliveries move.
@@ -297,50 +301,51 @@ class Experiment:
             wait: False: leave the deliveries to the background.
 
         Returns:
-            What became of the run. A second call returns the same.
+            What became of the run. A second call returns the same; a child's call ends nothing.
         """
-        with self._ending:
+        if self._owner != os.getpid():  # it may hold a copy of a held lock, too
+            self._let_go()
+            return Summary(run_id=self.run_id, name=self.name, status=status)
+        with self._ending:  # re-entrant: a signal handler may stop what is being stopped
             if self._summary is None:
-                self._summary = self._stop(status, reason, wait=wait)
+                began = time.monotonic()
+                self._summary = Summary(run_id=self.run_id, name=self.name, status=status)
+                finished = self._finish(status, reason)
+                if finished and wait:
+                    self._deliveries.wait()
+                self._summary = self._summed(status, time.monotonic() - began)
+                if not finished:  # a full disk, or a signal handler inside a record: the next try may do it
+                    summary, self._summary = self._summary, None
+                    return summary
             return self._summary
 
-    def _stop(self, how: Status, reason: str, *, wait: bool) -> Summary:
-        began = time.monotonic()
-        for callback in self._on_stop:
+    def _finish(self, how: Status, reason: str) -> bool:
+        """Record the run's end, after all that listens to it has been taken back."""
+        self._let_go()
+        if self._directory is None:
+            return True
+        end = RunFinished(_now(), how, without_userinfo_in(reason)[:_REASON_MAX])
+        if self._recorder.finish(end):
+            return True
+        _LOG.error("the end of run %s could not be written to %s", self.run_id, self._directory)
+        return False
+
+    def _let_go(self) -> None:
+        callbacks, self._on_stop = self._on_stop, []
+        for callback in callbacks:
             guard.contained(callback)()
-        if self._directory is None or self._owner != os.getpid():
-            return Summary(run_id=self.run_id, name=self.name, status=how)
-        finished = self._recorder.finish(RunFinished(_now(), how, reason[:1000]))
-        if not finished:
-            _LOG.error("the end of run %s could not be written to %s", self.run_id, self._directory)
-        if wait and self._run.mode == "online":
-            self._wait()
-        recorder = self._recorder
+
+    def _summed(self, how: Status, seconds: float) -> Summary:
+        seen = self.status()
         return Summary(
             run_id=self.run_id,
             name=self.name,
             status=how,
-            backends=overview(self._directory).backends,
-            lost=recorder.lost if isinstance(recorder, Writer) else 0,
-            dropped=recorder.dropped if isinstance(recorder, Writer) else 0,
-            seconds=time.monotonic() - began,
+            backends=seen.backends if seen is not None else (),
+            lost=self._recorder.lost,
+            dropped=self._recorder.dropped,
+            seconds=seconds,
         )
-
-    def _wait(self) -> None:
-        directory = cast("Path", self._directory)
-        try:
-            progress.wait_for(
-                directory,
-                self._run.targets,
-                progress.everything(directory),
-                self._stop_timeout,
-                self._look_after,
-            )
-        except KeyboardInterrupt:
-            _LOG.warning("not waiting any longer; delivery of %s goes on in the background", self.run_id)
-
-    def _look_after(self) -> None:
-        guard.contained(self._revive)(cast("Path", self._directory))
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Have something done once, before the run's end is recorded."""
@@ -355,21 +360,25 @@ class Experiment:
         if kind is None:
             self.stop()
         else:
-            self.stop(
-                "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED", f"{kind.__name__}: {error}"
-            )
+            self.stop(*how_it_ends(kind, error))
 
     def __reduce__(self) -> tuple[Callable[[str], "Experiment"], tuple[str]]:
         """Let a spawned process log to this run, into segments of its own."""
         return joined, (str(self._directory or ""),)
 
 
+_joined: Final[dict[str, "Experiment"]] = {}
+
+
 def joined(directory: str) -> Experiment:
-    """Join a run from another process: everything but ending it."""
+    """Join a run from another process: everything but ending it. Once per process and run."""
     if not directory:
         return disabled("", "")
-    path = Path(directory)
-    return Experiment(path, status.read_run(path), Writer(path, "joined"))
+    if directory not in _joined:
+        path = Path(directory)
+        run = status.read_run(path)
+        _joined[directory] = Experiment(path, run, Writer(path, "joined", sync=run.durability == "record"))
+    return _joined[directory]
 
 
 def disabled(name: str, project: str) -> Experiment:
@@ -387,22 +396,3 @@ def disabled(name: str, project: str) -> Experiment:
         targets={},
     )
     return Experiment(None, run)
-
-
-def _mapping(given: object, where: str) -> Mapping[Any, Any]:
-    """Take a mapping, or what `vars` makes one of; warn of anything else."""
-    if isinstance(given, Mapping):
-        return cast("Mapping[Any, Any]", given)
-    if hasattr(given, "__dict__") and not isinstance(given, type):
-        return vars(given)
-    guard.warn_once("%s takes names and values, such as a dict; got %r. Nothing is logged", where, given)
-    return {}
-
-
-def _shortened(name: str, value: Plain) -> Plain:
-    """Keep a value whose text is too large even for the journal within a record."""
-    whole: Sequence[Any] | str = value if isinstance(value, str) else str(value)
-    if len(whole) <= _TEXT_MAX:
-        return value
-    guard.warn_once("%r has %d characters; the first %d are kept", name, len(whole), _TEXT_MAX, key=name)
-    return str(whole[:_TEXT_MAX])

@@ -30,7 +30,7 @@ def contained(function: Callable[P, R]) -> Callable[P, R | None]:
         try:
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  the promise: no logging call raises
-            report(error, function.__qualname__)
+            report(error, getattr(function, "__qualname__", type(function).__name__))
             return None
 
     return inside
@@ -38,10 +38,19 @@ def contained(function: Callable[P, R]) -> Callable[P, R | None]:
 
 def report(error: BaseException, where: str) -> None:
     """Log an error of ours that must not reach the user's code, once per place and kind."""
-    if len(errors) < 100:  # noqa: PLR2004  enough to see; an endless loop must not fill memory
-        errors.append(error)
     if first(where, type(error)):
         LOG.error("tracelet failed in %s; training is not affected", where, exc_info=error)
+    if len(errors) < 100:  # noqa: PLR2004  enough to see; an endless loop must not fill memory
+        errors.append(_bare(error))
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Take the tracebacks off an error: their frames would keep the user's tensors alive."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def first(*key: Hashable) -> bool:

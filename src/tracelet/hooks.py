@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from tracelet import guard
+from tracelet.ends import how_it_ends
 from tracelet.events import Status
 
 
@@ -30,6 +31,7 @@ class EndHooks:
         self._how: tuple[Status, str] = ("FINISHED", "")
         self._excepthook = sys.excepthook
         self._exit = sys.exit
+        self._last: object = None
         self._own_excepthook = self._except
         self._own_exit = self._leave
 
@@ -37,6 +39,7 @@ class EndHooks:
         """Begin to listen."""
         self._excepthook = sys.excepthook
         self._exit = sys.exit
+        self._last = getattr(sys, "last_value", None)
         sys.excepthook = self._own_excepthook
         sys.exit = self._own_exit
         atexit.register(self._end)
@@ -54,8 +57,7 @@ class EndHooks:
     ) -> None:
         # An interpreter that goes on after an error (IPython, -i) has ended nothing.
         if not hasattr(sys, "ps1"):
-            how: Status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
-            self._how = (how, f"{kind.__name__}: {error}")
+            self._how = how_it_ends(kind, error)
         self._excepthook(kind, error, traceback)
 
     def _leave(self, status: object = None, /) -> NoReturn:
@@ -66,5 +68,10 @@ class EndHooks:
         self._exit(status)  # pyright: ignore[reportArgumentType]  as the user gave it
 
     def _end(self) -> None:
-        if guard.own_process(self._pid):
-            guard.contained(self._at_end)(*self._how)
+        if not guard.own_process(self._pid):
+            return
+        last = getattr(sys, "last_value", None)
+        if isinstance(last, BaseException) and last is not self._last and self._how[0] == "FINISHED":
+            # Somebody set an excepthook of theirs after ours; Python itself notes the error too.
+            self._how = how_it_ends(type(last), last)
+        guard.contained(self._at_end)(*self._how)

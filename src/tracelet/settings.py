@@ -71,12 +71,12 @@ def _flag(value: object) -> bool:
 
 
 def _measure(value: object, units: Mapping[str, float], what: str) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
         return float(value)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value) if isinstance(value, str) else None
     if match is not None:
         for unit, factor in units.items():
-            if match[2].lower() == unit.lower():
+            if match[2].lower() == unit.lower() and math.isfinite(float(match[1]) * factor):
                 return float(match[1]) * factor
     raise TypeError(what)
 
@@ -86,11 +86,7 @@ def _duration(value: object) -> float:
 
 
 def _size(value: object) -> int:
-    what = 'bytes, or a size such as "512KB" or "2MB"'
-    size = _measure(value, _SIZES, what)
-    if math.isinf(size):
-        raise TypeError(what)
-    return int(size)
+    return int(_measure(value, _SIZES, 'bytes, or a size such as "512KB" or "2MB"'))
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -208,10 +204,7 @@ class TraceletSettings:
     """
 
     def __init__(self, **values: Any) -> None:
-        for name in values:
-            if name not in _PARSERS:
-                message = f"no setting called {name!r}; there are {', '.join(_PARSERS)}."
-                raise ConfigError(message + suggestion(name, _PARSERS))
+        _check_names(values)
         self._values = {name: _parsed(name, value, "settings=") for name, value in values.items()}
 
     def items(self) -> Iterable[tuple[str, Any]]:
@@ -227,6 +220,13 @@ class TraceletSettings:
     def __repr__(self) -> str:
         """Show what was set."""
         return f"TraceletSettings({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in _PARSERS:
+            message = f"no setting called {name!r}; there are {', '.join(_PARSERS)}."
+            raise ConfigError(message + suggestion(name, _PARSERS))
 
 
 def _parsed(name: str, value: object, source: str) -> Any:
@@ -271,6 +271,7 @@ def resolve(
     known, hyperparameters = _divided(config)
     take(known.items(), lambda name: f"config[{name!r}]")
     given = {name: value for name, value in arguments.items() if value is not None}
+    _check_names(given)
     take(
         ((name, _parsed(name, value, "start_logging")) for name, value in given.items()),
         lambda name: f"start_logging({name}=…)",

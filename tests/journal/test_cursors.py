@@ -20,6 +20,7 @@ CURSORS = st.builds(
     degraded=COUNTS,
     lost=COUNTS,
     finished=st.booleans(),
+    sizes=st.dictionaries(st.text(max_size=30), COUNTS, max_size=5),
 )
 
 

@@ -94,11 +94,13 @@ def test_until_now_asks_for_nothing_that_comes_later(journal: Path) -> None:
     assert reached("a")
 
 
-def test_a_run_that_is_finished_is_reached_wherever_the_cursor_stands(journal: Path) -> None:
-    cursors.save(journal, "a", Cursor(finished=True))
+def test_everything_is_there_once_the_run_s_end_is(journal: Path) -> None:
+    reached = progress.everything(journal)
+    cursors.save(journal, "a", Cursor(size(journal)))
+    assert not reached("a")
 
-    assert progress.until_now(journal)("a")
-    assert progress.everything(journal)("a")
+    cursors.save(journal, "a", Cursor(size(journal), finished=True))
+    assert reached("a")
 
 
 def test_deliveries_stall_when_neither_a_cursor_nor_the_journal_moves(journal: Path) -> None:

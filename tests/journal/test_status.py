@@ -186,6 +186,21 @@ def test_a_run_is_delivered_once_every_backend_has_its_end(journal: Path) -> Non
     assert status.is_delivered(journal, run_of())
 
 
+def test_what_a_child_logs_after_the_end_is_still_to_be_delivered(journal: Path) -> None:
+    child = Writer(journal, "joined")
+    child.event(Note(1.0, "before"))
+    end(journal)
+    sizes = status.sizes(journal)
+    cursors.save(journal, "mlflow", Cursor(sizes, finished=True, sizes=sizes))
+    assert status.is_complete(journal, "mlflow")
+
+    child.event(Note(2.0, "after"))
+    assert not status.is_complete(journal, "mlflow")
+
+    cursors.save(journal, "mlflow", Cursor(finished=True))
+    assert status.is_complete(journal, "mlflow"), "a cursor that does not know is taken at its word"
+
+
 @pytest.mark.usefixtures("blocks")
 def test_what_is_behind_is_counted_from_the_cursor(journal: Path) -> None:
     writer = Writer(journal, segment=600)

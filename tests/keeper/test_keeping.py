@@ -13,7 +13,7 @@ from tests.conftest import eventually
 from tests.keeper import trainers
 from tests.keeper.trainers import TIMEOUT, Trainers, ends, ends_in_journal, keep, kill, living, points, run_of
 from tests.relay.trackers import FINISHED, directory_of, faulty_target, log, new_run
-from tracelet.events import RunFinished
+from tracelet.events import Metric, RunFinished
 from tracelet.journal import blobs, cursors, status
 from tracelet.journal.locks import Holder
 from tracelet.journal.status import Target
@@ -54,7 +54,8 @@ def test_a_run_ends_once_with_the_right_status(place: Path, train: Trainers, end
 
 def test_of_two_keepers_one_ends_at_once_and_one_ends_the_run(place: Path) -> None:
     directory = directory_of(place)
-    log(new_run(place, trainer=Holder(0)), 20)
+    # A short linger: this process has logged, lives, and is not the trainer, so it might log again.
+    log(new_run(place, trainer=Holder(0), linger=2.0), 20)
     command = [sys.executable, "-m", "tracelet.keeper", str(directory)]
     environ = {**os.environ, **trainers.tracked(place)}
 
@@ -304,3 +305,33 @@ def test_a_delivered_run_goes_after_its_retention_and_no_other(place: Path) -> N
 
     assert not directory_of(place).exists()
     assert undelivered.exists()
+
+
+def test_a_keeper_waits_for_a_child_that_may_still_log(place: Path) -> None:
+    writer = new_run(place)
+    child = subprocess.Popen([sys.executable, "-c", LATE_CHILD, str(directory_of(place))], stdin=-1)
+    eventually(lambda: len(list(directory_of(place).glob("*.seg"))) == 2, TIMEOUT)
+    writer.finish(FINISHED)
+    keeping = threading.Thread(target=Keeper(directory_of(place)).run, args=(threading.Event(),))
+    keeping.start()
+    eventually(lambda: status.is_complete(directory_of(place), "tracked"), TIMEOUT)
+
+    child.communicate(b"go on")
+    keeping.join(TIMEOUT)
+
+    assert not keeping.is_alive()
+    logged = [event for event in memory.received(place / "tracked") if isinstance(event, Metric)]
+    assert [point.value for point in logged] == [1.0, 2.0]
+    assert status.is_complete(directory_of(place), "tracked")
+
+
+LATE_CHILD = """
+import sys
+from pathlib import Path
+from tracelet.journal.writer import Writer
+
+writer = Writer(Path(sys.argv[1]), "joined")
+writer.scalar("late", 1.0, 1, 1.0)
+sys.stdin.read()
+writer.scalar("late", 2.0, 2, 2.0)
+"""

@@ -27,7 +27,7 @@ from tracelet.testing import memory
 IMPATIENT = """
 from dataclasses import replace
 from tracelet.backend import Limits
-from tracelet.relay.delivery import GRACE
+from tracelet.relay.pulse import GRACE
 from tracelet.testing import faulty
 
 # What is left of the grace is all the time that a call has.

@@ -12,7 +12,7 @@ from tracelet.errors import Unavailable
 from tracelet.events import Artifact, Event, RunStarted
 from tracelet.journal import status
 from tracelet.journal.status import DeliveryStatus
-from tracelet.relay import delivery as loop
+from tracelet.relay import pulse
 
 PATIENCE = 7.0
 LIMITS = Limits(batch=10, patience=PATIENCE, upload_rate=1000.0)
@@ -36,7 +36,7 @@ def test_a_call_has_its_deadline_before_it_begins(place: Path, kind: type[Event]
 
     upload = 5.0 if kind is Artifact else 0.0
     assert [said.pid for said in seen] == [os.getpid()]
-    assert [time_left(said) for said in seen] == [PATIENCE + loop.GRACE + upload]
+    assert [time_left(said) for said in seen] == [PATIENCE + pulse.GRACE + upload]
 
 
 def test_an_idle_relay_goes_on_beating(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,15 +45,15 @@ def test_an_idle_relay_goes_on_beating(place: Path, monkeypatch: pytest.MonkeyPa
     while delivery.step():
         pass
     before = status.read_delivery(directory_of(place), "tracker")
-    clock = loop.time.time
-    monkeypatch.setattr(loop.time, "time", lambda: clock() + 6.0)
+    clock = pulse.time.time
+    monkeypatch.setattr(pulse.time, "time", lambda: clock() + 6.0)
 
     delivery.step()
 
     said = status.read_delivery(directory_of(place), "tracker")
     assert said.state == before.state == "idle"
     assert said.beat > before.beat
-    assert time_left(said) == PATIENCE + loop.GRACE
+    assert time_left(said) == PATIENCE + pulse.GRACE
 
 
 def test_the_state_tells_since_when_the_tracker_is_away(place: Path) -> None:
@@ -91,8 +91,8 @@ def test_a_tracker_that_confirms_bit_by_bit_is_not_taken_for_hanging(
     while delivery.step():
         pass
     assert status.lag(directory_of(place), "tracker")  # much of it is not confirmed yet
-    clock, later = loop.time.time, iter(range(6, 600, 6))
-    monkeypatch.setattr(loop.time, "time", lambda: clock() + moved)
+    clock, later = pulse.time.time, iter(range(6, 600, 6))
+    monkeypatch.setattr(pulse.time, "time", lambda: clock() + moved)
     moves: list[bool] = []
     beats: list[bool] = []
 

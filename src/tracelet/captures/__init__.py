@@ -37,7 +37,7 @@ def load(name: str) -> Capture:
         )
     try:
         found: object = point.load()
-    except Exception as error:
+    except Exception as error:  # a third party's module may raise anything
         raise ConfigError(f"the capture {name!r} at {point.value} cannot be loaded: {error}") from error
     return _checked(name, found)
 

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import msgspec
 
 from tracelet.errors import JournalLocked
-from tracelet.journal import cursors, status
+from tracelet.journal import status
 from tracelet.journal.locks import Lock, take
 from tracelet.journal.progress import Movement
 from tracelet.journal.status import Target
@@ -49,7 +49,7 @@ class Job:
     @property
     def left(self) -> list[str]:
         """The backends that do not have all of the run."""
-        return [name for name in self.backends if not cursors.load(self.directory, name).finished]
+        return [name for name in self.backends if not status.is_complete(self.directory, name)]
 
 
 class View(Protocol):

@@ -12,7 +12,7 @@ from tracelet import backends, settings
 from tracelet.backend import Backend, Configuration
 from tracelet.cli.delivering import Job, interpreter
 from tracelet.errors import JournalCorrupt
-from tracelet.journal import cursors, shelf, status
+from tracelet.journal import shelf, status
 from tracelet.journal.status import RunFile, Target
 
 _PREFIX: Final = "TRACELET_"
@@ -123,7 +123,7 @@ def _is_due(directory: Path, run: RunFile, names: Iterable[str], new: Sequence[s
     """Tell whether a run that nobody named has something to deliver."""
     if new:  # to deliver a whole shelf anew, one has to name its runs
         return not run.targets or not status.is_delivered(directory, run)
-    return any(not cursors.load(directory, name).finished for name in names)
+    return any(not status.is_complete(directory, name) for name in names)
 
 
 def _target(

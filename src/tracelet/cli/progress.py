@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tracelet.cli import output
 from tracelet.cli.delivering import Job
-from tracelet.journal import cursors, status
+from tracelet.journal import status
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -96,7 +96,7 @@ class Bars:
             behind = status.backlog(self._job.directory, name)
             # The keeper may have written the run's end since.
             total = self._totals[name] = max(self._totals[name], behind, 1)
-            if cursors.load(self._job.directory, name).finished:
+            if status.is_complete(self._job.directory, name):
                 behind = 0
             state, error = _said(self._job, name)
             text = output.clean(f"{state}: {error}" if error else state)

@@ -41,7 +41,8 @@ a record was written to: a journal that is logged as an artifact's text, or a se
 copied over another, cannot be mistaken for records.
 
     type  payload
-    1     segment header, msgpack: {"version": 1, "writer": …, "index": …, "pid": …, "time": …}
+    1     segment header, msgpack: {"version": 1, "writer": …, "index": …, "pid": …, "started": …,
+          "time": …}; `codec.SegmentHeader` says what they mean
     2     name: u32 number, then the name in UTF-8
     3     scalar: u32 name number, i64 step, f64 value, f64 time
     4     scalar without a step: u32 name number, i64 ordinal, f64 value, f64 time
@@ -69,6 +70,8 @@ and counted: a newer version wrote it. A header with a newer *version* is refuse
 - After a short or failed write the writer truncates the segment to its last whole record. If that
   fails too it abandons the segment and goes on in the next. What could not be written is counted;
   as soon as there is room again a `Lost` event says how much it was.
+- An append that an exception of a signal handler ends may have written its record, or a part of it.
+  Nothing is taken back then: a segment whose end is not where it should be is abandoned.
 - Recording inside recording (a signal handler or a `__del__` that logs while its own thread is
   inside an append) is dropped and counted, never a deadlock.
 - A payload that is too large for a record is a blob: written to a temporary name and renamed

@@ -18,7 +18,8 @@ class Cursor(msgspec.Struct, omit_defaults=True):
     The counts stand in the same file, so that they are as exact as the offsets: records that were
     `delivered`; of these, points that are `merged` with an equal one in the tracker, and values
     that were `degraded` by being cut; and records that the training process could not write at
-    all (`lost`). `finished` is set once the backend has the run's final status.
+    all (`lost`). `finished` is set once the backend has the run's final status, and `sizes` tells
+    how large the segments were then: a child may go on logging.
     """
 
     offsets: dict[str, int] = {}
@@ -27,6 +28,7 @@ class Cursor(msgspec.Struct, omit_defaults=True):
     degraded: int = 0
     lost: int = 0
     finished: bool = False
+    sizes: dict[str, int] = {}
 
 
 def path_of(directory: Path, backend: str) -> Path:

@@ -20,6 +20,7 @@ except ImportError:  # pragma: no cover  Windows: the holder's name in the file 
     fcntl = None
 
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL}
+_HOLDER_SIZE: Final = 80  # bytes; more than any holder takes
 _START_FIELD: Final = 19  # of what follows the command's name in /proc/PID/stat
 
 
@@ -79,6 +80,8 @@ def _stat(pid: int) -> tuple[str, int]:
 
 
 def _answers(pid: int) -> bool:
+    if os.name == "nt":  # signal 0 is Ctrl-C there
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -101,8 +104,8 @@ def take(path: Path) -> Lock:
             other = holder(path)
             if other.alive and other.pid != os.getpid():
                 _raise_locked(path, other)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(this_process()), 0)
+        # One write over what was there, with spaces behind it: whoever looks never sees it empty.
+        os.write(fd, msgspec.json.encode(this_process()).ljust(_HOLDER_SIZE))
     except BlockingIOError:
         os.close(fd)
         _raise_locked(path, holder(path))

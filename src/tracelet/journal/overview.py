@@ -9,7 +9,7 @@ from tracelet.journal import cursors, status
 from tracelet.journal.locks import held
 from tracelet.journal.status import State
 
-_AT_WORK: Final = frozenset({"starting", "delivering", "idle"})
+_AT_WORK: Final = frozenset({"starting", "delivering", "idle", "finished"})
 
 
 class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +120,9 @@ def overview(directory: Path) -> RunOverview:
 def _backend(directory: Path, name: str) -> BackendOverview:
     said = status.read_delivery(directory, name)
     cursor = cursors.load(directory, name)
-    state = "finished" if cursor.finished else "waiting" if said.pid == 0 else said.state
-    if state in _AT_WORK and not held(directory / f"relay.{name}.lock"):
+    complete = status.is_complete(directory, name)
+    state = "finished" if complete else "waiting" if said.pid == 0 else said.state
+    if not complete and state in _AT_WORK and not held(directory / f"relay.{name}.lock"):
         state = "stopped"  # its relay was killed, and could not say so
     return BackendOverview(
         name=name,
@@ -129,7 +130,7 @@ def _backend(directory: Path, name: str) -> BackendOverview:
         since=said.since,
         progressed=said.progressed,
         delivered=cursor.delivered,
-        pending=0 if cursor.finished else status.lag(directory, name),
+        pending=0 if complete else status.lag(directory, name),
         rejected=len(status.rejects(directory, name)),
         merged=cursor.merged,
         degraded=cursor.degraded,

@@ -8,9 +8,9 @@ from typing import Final
 
 from tracelet.journal import cursors, status
 from tracelet.journal.locks import held
-from tracelet.journal.reader import segments
 
 LOOK: Final = 0.05  # seconds between two looks
+STALLED: Final = 20.0  # seconds; making a database, and importing a client, take some of them
 UNAVAILABLE: Final = 5.0  # seconds; a tracker that is away this long is not waited for
 
 
@@ -23,7 +23,8 @@ def wait_for(
 ) -> list[str]:
     """Wait until deliveries have reached a point; return the backends that have not.
 
-    A backend that refuses, or has been unavailable for some seconds, is not waited for.
+    A backend that refuses, that has been unavailable for some seconds, or whose delivery has not
+    moved for longer, is not waited for.
 
     Args:
         directory: The run's directory.
@@ -39,9 +40,11 @@ def wait_for(
     missed: list[str] = []
     until = time.monotonic() + timeout
     pause = threading.Event()
+    movements = {name: Movement(directory, [name], STALLED) for name in waiting}
+    look()  # first: who is away may be so because nobody has tried for long
     while True:
         waiting = [name for name in waiting if not reached(name)]
-        hopeless = [name for name in waiting if _is_hopeless(directory, name)]
+        hopeless = [name for name in waiting if _is_hopeless(directory, name) or movements[name].still()]
         missed += hopeless
         waiting = [name for name in waiting if name not in hopeless]
         if not waiting or time.monotonic() >= until:
@@ -64,14 +67,11 @@ def everything(directory: Path) -> Callable[[str], bool]:
 
 def until_now(directory: Path) -> Callable[[str], bool]:
     """Make a `reached` for: the backend has all that is in the journal at this moment."""
-    there: dict[str, int] = {}
-    for name in segments(directory):
-        path = directory / name
-        there[name] = path.stat().st_size if path.exists() else 0
+    there = status.sizes(directory)
 
     def reached(backend: str) -> bool:
         cursor = cursors.load(directory, backend)
-        return cursor.finished or status.last_records(directory, there, cursor.offsets)
+        return status.last_records(directory, there, cursor.offsets)
 
     return reached
 
@@ -94,17 +94,25 @@ class Movement:
         self._seen: object = None
         self._since = time.monotonic()
 
+    def still(self) -> bool:
+        """Tell whether nothing has moved for the patience."""
+        return self._standing() > self._patience
+
     def stalled(self) -> bool:
-        """Tell whether nothing has moved for the patience, or for as long as the call under way may take."""
+        """Tell whether nothing has moved for the patience, nor for as long as a call under way may take."""
+        standing = self._standing()
+        return standing > self._patience and standing > self._allowed()
+
+    def _standing(self) -> float:
+        """Measure for how many seconds nothing has moved."""
         now, seen = time.monotonic(), self._measured()
         if seen != self._seen:
             self._seen, self._since = seen, now
-        still = now - self._since
-        return still > self._patience and still > self._allowed()
+        return now - self._since
 
     def _measured(self) -> object:
         return [
-            (status.backlog(self._directory, name), cursors.load(self._directory, name).finished)
+            (status.backlog(self._directory, name), status.is_complete(self._directory, name))
             for name in self._names
         ]
 
@@ -113,6 +121,6 @@ class Movement:
         longest = 0.0
         for name in self._names:
             said = status.read_delivery(self._directory, name)
-            if said.state == "delivering" and held(self._directory / f"relay.{name}.lock"):
+            if said.state != "unavailable" and held(self._directory / f"relay.{name}.lock"):
                 longest = max(longest, said.deadline - said.beat)
         return longest

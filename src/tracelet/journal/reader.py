@@ -18,6 +18,7 @@ from tracelet.events import Event, Metric
 from tracelet.journal import codec
 
 CHUNK: Final = 1024 * 1024  # bytes read at once
+ENOUGH: Final = 16 * CHUNK  # bytes after which a batch is full: many large records need memory
 _POINT: Final = codec.POINT_FRAME
 _HEAD_SIZE: Final = codec.HEAD.size
 _HEADER_MAX: Final = 4096  # bytes; a segment's header is far smaller
@@ -42,11 +43,12 @@ class Record(NamedTuple):
 class _Segment:
     """One file, read from an offset on."""
 
-    __slots__ = ("_fd", "_known", "_names", "_path", "_point_crcs", "_salt", "name", "offset")
+    __slots__ = ("_fd", "_known", "_names", "_path", "_point_crcs", "_salt", "at_end", "name", "offset")
 
     def __init__(self, directory: Path, name: str, offset: int) -> None:
         self.name = name
         self.offset = offset
+        self.at_end = True  # whether `records` gave all that was there
         self._path = directory / name
         self._salt = codec.salt_of(name)
         self._point_crcs = {
@@ -61,7 +63,9 @@ class _Segment:
         """Give up to `limit` records, and move behind them."""
         # Opened for each call: a run may have a thousand segments of short-lived workers.
         try:
-            self._fd = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            self._fd = os.open(
+                self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+            )
         except FileNotFoundError:
             return []
         try:
@@ -78,7 +82,7 @@ class _Segment:
     def _learn_names(self) -> None:
         """Read the names that records from `offset` on may use; their block begins before it."""
         end = self.offset
-        head = memoryview(os.pread(self._fd, _HEADER_MAX, 0))
+        head = memoryview(_read_at(self._fd, _HEADER_MAX, 0))
         whole = codec.whole_frame(head, 0, self._salt)
         if whole is not None:
             self._understood(whole)
@@ -90,13 +94,15 @@ class _Segment:
     def _records(self, limit: int, stop: int, *, final: bool, keep: bool = True) -> list[Record]:
         """Give up to `limit` records that begin before `stop`; with `keep` false, only learn names."""
         found: list[Record] = []
+        begin, self.at_end = self.offset, False
         while len(found) < limit and self.offset < stop:
-            data = os.pread(self._fd, CHUNK, self.offset)
-            if not data:
+            if found and self.offset - begin > ENOUGH:
                 break
+            data = _read_at(self._fd, CHUNK, self.offset)
             used = self._parse(data, limit, stop, found, keep=keep)
             self.offset += used
-            if not used and not self._step_over(stop, found, final=final, keep=keep):
+            if not used and (not data or not self._step_over(stop, found, final=final, keep=keep)):
+                self.at_end = True
                 break
         return found
 
@@ -178,7 +184,7 @@ class _Segment:
 
     def _take_one(self, found: list[Record], *, keep: bool) -> bool:
         """Take the record at `offset`, however large it is; False if it is not sound."""
-        rest = os.pread(self._fd, codec.PAYLOAD_MAX + _HEAD_SIZE, self.offset)
+        rest = _read_at(self._fd, codec.PAYLOAD_MAX + _HEAD_SIZE, self.offset)
         whole = codec.whole_frame(memoryview(rest), 0, self._salt)
         if whole is None:
             return False
@@ -192,7 +198,7 @@ class _Segment:
         """Find the next record whose checksum holds."""
         position, size = self.offset + 1, min(self._size(), stop)
         while position < size:
-            rest = os.pread(self._fd, CHUNK + _HEAD_SIZE + codec.PAYLOAD_MAX, position)
+            rest = _read_at(self._fd, CHUNK + _HEAD_SIZE + codec.PAYLOAD_MAX, position)
             view = memoryview(rest)
             at = rest.find(codec.MARKER)
             while 0 <= at < CHUNK:
@@ -201,6 +207,13 @@ class _Segment:
                 at = rest.find(codec.MARKER, at + 1)
             position += CHUNK
         return None
+
+
+def _read_at(fd: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, offset)
+    os.lseek(fd, offset, os.SEEK_SET)  # Windows; a segment is read by one thread at a time
+    return os.read(fd, size)
 
 
 def _point(name: str | None, kind: int, step: int, value: float, time: float, size: int) -> Metric | Damage:
@@ -229,7 +242,7 @@ class _Trail:
             records = segment.records(limit, final=sealed)
             yield from records
             limit -= len(records)
-            if limit <= 0 or len(self.segments) == 1:
+            if not segment.at_end or len(self.segments) == 1:
                 return
             self._segment = None
             del self.segments[0]

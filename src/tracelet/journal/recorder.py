@@ -6,7 +6,15 @@ from tracelet.events import Packed
 
 
 class Recorder(Protocol):
-    """What an experiment needs of its journal."""
+    """What an experiment needs of its journal.
+
+    `lost` counts what could not be written, for `reason`; `dropped` what a signal handler or
+    `__del__` recorded inside another record.
+    """
+
+    lost: int
+    dropped: int
+    reason: str
 
     def scalar(self, name: str, value: float, step: int, time: float) -> bool:
         """See `Writer.scalar`."""
@@ -24,9 +32,17 @@ class Recorder(Protocol):
         """See `Writer.finish`."""
         ...
 
+    def lose(self, reason: str) -> None:
+        """See `Writer.lose`."""
+        ...
+
 
 class Nowhere:
     """Takes everything and keeps nothing: for ranks above 0, and when tracelet is disabled."""
+
+    lost = 0
+    dropped = 0
+    reason = ""
 
     def scalar(self, name: str, value: float, step: int, time: float) -> bool:  # noqa: ARG002  see Recorder
         """See `Recorder.scalar`."""
@@ -43,3 +59,6 @@ class Nowhere:
     def finish(self, event: Packed) -> bool:  # noqa: ARG002  see Recorder
         """See `Recorder.finish`."""
         return True
+
+    def lose(self, reason: str) -> None:
+        """See `Recorder.lose`."""

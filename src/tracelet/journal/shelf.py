@@ -135,7 +135,8 @@ def expire(shelf: Path, now: float) -> list[Path]:
             continue
         if run.targets and status.is_delivered(directory, run):
             delivered = max(_delivered_at(directory, name) for name in run.targets)
-            if now - delivered > run.retention:
+            rejected = any(status.rejects(directory, name) for name in run.targets)  # the only copy
+            if now - delivered > run.retention and not rejected:
                 shutil.rmtree(directory, ignore_errors=True)
                 gone.append(directory)
     return gone

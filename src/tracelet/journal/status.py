@@ -1,10 +1,11 @@
 """What the processes of a run tell each other and the user: small files in the run's directory.
 
-`run.json` is written once, by the training process; `status.<backend>` and `rejects.<backend>` by
-that backend's relay, and read by the keeper, by `stop_logging` and by the command line. Each is
-replaced as a whole, or grows by whole lines.
+`run.json` is written by the training process, and again by `tracelet sync` for another backend;
+`status.<backend>` and `rejects.<backend>` by that backend's relay. They are read by the keeper, by
+`stop_logging` and by the command line. Each is replaced as a whole, or grows by whole lines.
 """
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -24,6 +25,7 @@ State: TypeAlias = Literal["starting", "delivering", "idle", "unavailable", "ref
 BEAT: Final = "keeper.beat"
 """Touched by a run's keeper while it waits for the trainer, for whoever looks from another host."""
 ELSEWHERE: Final = 300.0  # seconds without a sign after which a run of another host has ended
+COUNTED: Final = 4 * 1024 * 1024  # bytes; reading more, only to count, would take too long
 _TAIL: Final = 64 * 1024  # bytes; a RunFinished is far smaller
 
 
@@ -117,19 +119,24 @@ def read_run(directory: Path) -> RunFile:
         raise JournalCorrupt(message) from error
 
 
+def delivery_path(directory: Path, backend: str) -> Path:
+    """Tell where a backend's status lies in a run's directory."""
+    return directory / f"status.{backend}"
+
+
 def write_delivery(directory: Path, backend: str, status: DeliveryStatus) -> None:
     """Replace a backend's status.
 
     Raises:
         OSError: It cannot be written.
     """
-    cursors.replace(directory / f"status.{backend}", msgspec.json.encode(status))
+    cursors.replace(delivery_path(directory, backend), msgspec.json.encode(status))
 
 
 def read_delivery(directory: Path, backend: str) -> DeliveryStatus:
     """Read a backend's status; a fresh one if its relay never ran."""
     try:
-        return msgspec.json.decode((directory / f"status.{backend}").read_bytes(), type=DeliveryStatus)
+        return msgspec.json.decode(delivery_path(directory, backend).read_bytes(), type=DeliveryStatus)
     except (OSError, msgspec.MsgspecError):
         return DeliveryStatus()
 
@@ -201,7 +208,10 @@ def _last_event(directory: Path, segment: str) -> RunFinished | None:
 
 
 def lag(directory: Path, backend: str) -> int:
-    """Count the records that a backend has not acknowledged yet."""
+    """Count the records that a backend has not acknowledged yet; beyond some 100,000 an estimate."""
+    waiting = backlog(directory, backend)
+    if waiting > COUNTED:
+        return waiting // codec.FRAME.size
     reader = Reader(directory, cursors.load(directory, backend).offsets)
     behind = 0
     while records := reader.read(10_000):
@@ -212,14 +222,7 @@ def lag(directory: Path, backend: str) -> int:
 def backlog(directory: Path, backend: str) -> int:
     """Measure what a backend has not acknowledged yet, in bytes; cheaper than `lag`."""
     offsets = cursors.load(directory, backend).offsets
-    behind = 0
-    for segment in segments(directory):
-        try:
-            size = (directory / segment).stat().st_size
-        except OSError:
-            continue
-        behind += max(0, size - offsets.get(segment, 0))
-    return behind
+    return sum(max(0, size - offsets.get(name, 0)) for name, size in sizes(directory).items())
 
 
 def last_records(directory: Path, ends: dict[str, int], offsets: dict[str, int]) -> bool:
@@ -234,9 +237,30 @@ def last_records(directory: Path, ends: dict[str, int], offsets: dict[str, int])
     return True
 
 
+def sizes(directory: Path) -> dict[str, int]:
+    """Measure a run's segments, in bytes."""
+    found: dict[str, int] = {}
+    for name in segments(directory):
+        with contextlib.suppress(OSError):
+            found[name] = (directory / name).stat().st_size
+    return found
+
+
+def has_grown(directory: Path, cursor: cursors.Cursor) -> bool:
+    """Tell whether anything was recorded after a cursor was finished; False if it does not know."""
+    known = cursor.sizes
+    return bool(known) and any(size > known.get(name, 0) for name, size in sizes(directory).items())
+
+
+def is_complete(directory: Path, backend: str) -> bool:
+    """Tell whether a backend has all of a run, its end and what came after it included."""
+    cursor = cursors.load(directory, backend)
+    return cursor.finished and not has_grown(directory, cursor)
+
+
 def is_delivered(directory: Path, run: RunFile) -> bool:
     """Tell whether every backend of a run has all of it, its end included."""
-    return all(cursors.load(directory, name).finished for name in run.targets)
+    return all(is_complete(directory, name) for name in run.targets)
 
 
 def trainer_lives(directory: Path, run: RunFile) -> bool:

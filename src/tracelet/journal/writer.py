@@ -8,7 +8,6 @@ counted. A forked child goes on in segments of its own.
 """
 
 import contextlib
-import logging
 import os
 import secrets
 import threading
@@ -24,7 +23,6 @@ from tracelet.journal import codec
 from tracelet.journal.locks import process_started
 
 SEGMENT: Final = 64 * 1024 * 1024  # bytes
-_LOG: Final = logging.getLogger(__name__)
 _POINT_FRAME_SIZE: Final = codec.FRAME.size
 _pack_point: Final = codec.POINT.pack
 _pack_frame: Final = codec.FRAME.pack
@@ -62,7 +60,6 @@ class Writer:
         "_numbers",
         "_ordinals",
         "_prefix",
-        "_reason",
         "_release",
         "_role",
         "_salt",
@@ -73,6 +70,7 @@ class Writer:
         "dropped",
         "lost",
         "pid",
+        "reason",
         "unreported",
     )
 
@@ -105,8 +103,14 @@ class Writer:
         self._size = self._mark = self._block_end = 0
         self._salt = self._prefix = 0
         self.unreported = 0
-        self._reason = ""
+        self.reason = ""
         self.pid = os.getpid()
+
+    def __del__(self) -> None:
+        """Give the file back that nobody can write to any more."""
+        with contextlib.suppress(AttributeError, OSError):
+            if self._fd >= 0:
+                os.close(self._fd)
 
     def forked(self) -> None:
         """Go on as the writer of a child: the parent's segment, lock and counts are not ours."""
@@ -150,7 +154,7 @@ class Writer:
                     return self._named(codec.SCALAR, name, step, value, time)
                 except OSError as error:
                     return self._failed(error)
-            except BaseException:
+            except BaseException:  # a signal handler's may come anywhere; it goes on to the user
                 self._interrupted()
                 raise
             finally:
@@ -213,7 +217,7 @@ class Writer:
             self._busy = True
             try:
                 return not self._closed and append()
-            except BaseException:
+            except BaseException:  # a signal handler's may come anywhere; it goes on to the user
                 self._interrupted()
                 raise
             finally:
@@ -262,7 +266,7 @@ class Writer:
                 self._open_next()
             told, lost, record = self.unreported, b"", frames(self._salt)
             if told:
-                lost = codec.event_frame(Lost(clock.time(), told, self._reason), self._salt)
+                lost = codec.event_frame(Lost(clock.time(), told, self.reason), self._salt)
                 record = lost + record
             written = os.write(self._fd, record)
         except OSError as error:
@@ -296,18 +300,29 @@ class Writer:
 
     def _failed(self, error: OSError) -> bool:
         """Count a record that could not be written, and leave only whole ones behind."""
-        self.lost += 1
-        self.unreported += 1
-        self._reason = str(error)
-        self._numbers.clear()  # so that the next point comes by the way that tells of the loss
+        self._note_loss(str(error))
         if self._fd >= 0:
             try:
                 os.ftruncate(self._fd, self._size)
             except OSError:
                 self._abandon()
-        if self.lost == 1:
-            _LOG.warning("the journal in %s cannot be written: %s. Training goes on", self._directory, error)
         return False
+
+    def lose(self, reason: str) -> None:
+        """Count something that could not even be made a record of; the journal is told of it too."""
+
+        def note() -> bool:
+            self._note_loss(reason)
+            return True
+
+        self._inside(note)
+
+    def _note_loss(self, reason: str) -> None:
+        # Only noted: a log handler may itself wait for a thread that waits for our lock.
+        self.lost += 1
+        self.unreported += 1
+        self.reason = reason
+        self._numbers.clear()  # so that the next point comes by the way that tells of the loss
 
     def _abandon(self) -> None:
         """Leave this segment; the next append opens the next."""

@@ -11,8 +11,8 @@ from typing import Final
 
 from tracelet.errors import JournalCorrupt
 from tracelet.events import RunFinished
-from tracelet.journal import blobs, shelf, status
-from tracelet.journal.locks import this_host
+from tracelet.journal import blobs, reader, shelf, status
+from tracelet.journal.locks import Holder, this_host, this_process
 from tracelet.journal.progress import Movement
 from tracelet.journal.reader import segments
 from tracelet.journal.status import RunFile
@@ -59,8 +59,10 @@ class Keeper:
         self._trainer = Watch(self.run_file.trainer)
         self._movement: Movement | None = None  # watched once the trainer has ended
         self._sizes: dict[str, int] = {}
+        self._here = self.run_file.host == this_host()  # once: a machine may be given another name
         self._saw_it_live = self._trainer_lives()
         self._beat_at = 0.0
+        self._writers: dict[str, Holder] = {}
         self._over = False  # the trainer has ended, or its run has
         self._ended = False  # and the journal says so
 
@@ -111,13 +113,13 @@ class Keeper:
             self._movement = Movement(self.directory, names, self._patience)
 
     def _trainer_lives(self) -> bool:
-        if self.run_file.host == this_host():
+        if self._here:
             return self._trainer.alive()
         return status.trainer_lives(self.directory, self.run_file)
 
     def _beat(self) -> None:
         """Show whoever looks from another host that the run is watched over, and so alive."""
-        if self.run_file.host == this_host() and time.monotonic() - self._beat_at > BEAT:
+        if self._here and time.monotonic() - self._beat_at > BEAT:
             self._beat_at = time.monotonic()
             with contextlib.suppress(OSError):
                 (self.directory / status.BEAT).touch()
@@ -140,7 +142,21 @@ class Keeper:
         return newest or time.time()
 
     def _all_done(self) -> bool:
-        return self._ended and all(relay.done for relay in self.relays)
+        done = self._ended and all(relay.done for relay in self.relays)
+        return done and not (self.relays and self._child_may_log())
+
+    def _child_may_log(self) -> bool:
+        """Tell whether a process that has logged to the run, and is not its trainer, still lives."""
+        if not self._here:
+            return False
+        for name in segments(self.directory):
+            if name not in self._writers:
+                with contextlib.suppress(JournalCorrupt, OSError):
+                    header = reader.header(self.directory, name)
+                    if header is not None:
+                        self._writers[name] = Holder(header.pid, header.started)
+        others = {*self._writers.values()} - {self.run_file.trainer, this_process()}
+        return any(writer.alive for writer in others)
 
     def _is_stuck(self) -> bool:
         """Tell whether nothing has been acknowledged for too long since the end."""

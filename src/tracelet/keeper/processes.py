@@ -28,6 +28,8 @@ _ROLES: Final = frozenset(
         "OMPI_COMM_WORLD_LOCAL_RANK",
         "OMPI_COMM_WORLD_RANK",
         "OMPI_COMM_WORLD_SIZE",
+        "PMI_RANK",
+        "PMI_SIZE",
         "PYTHONBREAKPOINT",
         "PYTHONFAULTHANDLER",
         "PYTHONINSPECT",
@@ -56,7 +58,7 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def command(python: str, module: str, *arguments: str) -> list[str]:
     """Make the command that runs one of our modules, with the working directory off its path."""
-    if sys.version_info >= (3, 11):
+    if sys.version_info >= (3, 11) and python == sys.executable:  # else it may be an older one
         return [python, "-P", "-m", module, *arguments]
     safe = "import sys; sys.path[:] = [place for place in sys.path if place]"
     run = f"import runpy; runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"

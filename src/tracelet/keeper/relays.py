@@ -9,14 +9,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tracelet.journal import cursors, status
+from tracelet.journal import status
 from tracelet.journal.locks import holder
 from tracelet.journal.status import RunFile
 from tracelet.keeper import processes
+from tracelet.relay import BROKEN, LOCKED, REFUSED
 
-REFUSED: Final = 3  # `tracelet.relay`'s exit codes
-LOCKED: Final = 4
-BROKEN: Final = 5
 FIRST_WAIT: Final = 1.0  # seconds before the first restart
 LONGEST_WAIT: Final = 300.0  # seconds
 STARTING: Final = 120.0  # seconds in which a new process must have beaten once
@@ -44,7 +42,7 @@ class Relay:
     @property
     def finished(self) -> bool:
         """Whether the backend has all of the run, its end included."""
-        return cursors.load(self._directory, self.name).finished
+        return status.is_complete(self._directory, self.name)
 
     def tend(self) -> None:
         """Look after it once: reap, kill, start, as is due."""
@@ -98,18 +96,28 @@ class Relay:
         self._start_at = time.monotonic() + self._wait
         self._wait = min(self._wait * 2, LONGEST_WAIT)
 
+    def _touched(self) -> float:
+        try:
+            return status.delivery_path(self._directory, self.name).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def _kill_hanging(self) -> None:
         """Kill a relay whose heartbeat is past its deadline, also one of a keeper before this one."""
         worker = holder(self._directory / f"relay.{self.name}.lock")
         said = status.read_delivery(self._directory, self.name)
         now = time.time()
         if worker.alive and said.pid == worker.pid:
-            hangs = now > said.deadline
+            # On a full disk it can only touch the file.
+            touched = self._touched() + (said.deadline - said.beat)
+            hangs = now > max(said.deadline, touched)
         else:  # it has not said anything yet
             hangs = self._process is not None and now - self._started_at > STARTING
         if not hangs:
             return
         _LOG.warning("the relay to %s hangs (%s); it is killed", self.name, said.state)
+        if worker == self._run.trainer:  # a relay thread; never kill the trainer
+            return
         if worker.alive:
             with contextlib.suppress(OSError):
                 os.kill(worker.pid, signal.SIGKILL)

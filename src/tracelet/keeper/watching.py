@@ -17,13 +17,18 @@ class Watch:
     def alive(self) -> bool:
         """Tell whether it still runs."""
         if self._pidfd >= 0:
-            return not select.select([self._pidfd], [], [], 0)[0]
+            return not self._ends_within(0.0)
         return self._holder.alive
+
+    def _ends_within(self, seconds: float) -> bool:
+        poll = select.poll()  # `select` takes no descriptor beyond 1023
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """Wait until it ends, `stop` is set, or `seconds` have passed."""
         if self._pidfd >= 0 and self.alive():
-            select.select([self._pidfd], [], [], seconds)
+            self._ends_within(seconds)
         else:
             stop.wait(seconds)
 

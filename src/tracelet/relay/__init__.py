@@ -16,3 +16,10 @@ relay thread are this same loop.
 - `RunFinished` is delivered last, after everything that any process of the run had recorded.
 - One relay per run and backend: a lock in the run's directory.
 """
+
+from typing import Final
+
+DONE: Final = 0  # the process's exit codes: delivered, or asked to stop
+REFUSED: Final = 3  # the tracker refused
+LOCKED: Final = 4  # another relay holds the lock
+BROKEN: Final = 5  # the run or the backend cannot be read or loaded

@@ -1,7 +1,7 @@
 """`python -m tracelet.relay RUN_DIRECTORY BACKEND`: one relay process, usually a keeper's child.
 
-Exit codes: 0 delivered, or asked to stop; 3 the tracker refused; 4 another relay holds the lock;
-5 the run or the backend cannot be read or loaded.
+Exit codes are those of `tracelet.relay`. An error that nobody expected ends the process; the
+keeper starts another, and the status tells of it.
 """
 
 import contextlib
@@ -18,12 +18,9 @@ from tracelet import backends, settings
 from tracelet.errors import JournalLocked, TraceletError
 from tracelet.journal import status
 from tracelet.journal.locks import holder, take
+from tracelet.relay import BROKEN, DONE, LOCKED, REFUSED
 from tracelet.relay.delivery import Delivery
 
-DONE: Final = 0
-REFUSED: Final = 3
-LOCKED: Final = 4
-BROKEN: Final = 5
 NICE: Final = 10  # training comes first
 _LOG: Final = logging.getLogger("tracelet.relay")
 
@@ -59,12 +56,19 @@ def _deliver(directory: Path, name: str, stop: threading.Event) -> int:
         state = delivery.run(stop, lambda: _orphaned(directory, run))
     except TraceletError as error:
         _LOG.exception("the relay to %s cannot work", name)
-        said = status.read_delivery(directory, name)
-        said.state, said.error, said.since = "refused", str(error), time.time()
-        said.pid = os.getpid()
-        status.write_delivery(directory, name, said)
+        _tell(directory, name, "refused", str(error))
         return BROKEN
+    except Exception as error:  # told, and raised again
+        _tell(directory, name, "stopped", f"{type(error).__name__}: {error}")
+        raise
     return REFUSED if state == "refused" else DONE
+
+
+def _tell(directory: Path, name: str, state: status.State, error: str) -> None:
+    said = status.read_delivery(directory, name)
+    said.state, said.error, said.since, said.pid = state, error, time.time(), os.getpid()
+    with contextlib.suppress(OSError):
+        status.write_delivery(directory, name, said)
 
 
 def _orphaned(directory: Path, run: status.RunFile) -> bool:

@@ -1,12 +1,12 @@
 """One backend's way through one journal."""
 
 import contextlib
+import copy
 import logging
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,17 +15,24 @@ from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.events import Artifact, Lost, Metric, RunFinished, RunStarted
 from tracelet.journal import blobs, cursors, status
 from tracelet.journal.reader import Damage, Reader, Record
+from tracelet.relay.merges import Merges
+from tracelet.relay.pulse import Pulse
+from tracelet.relay.rejects import Rejects
 from tracelet.relay.retry import Backoff
 from tracelet.relay.shaping import Item, Shaper, chunks
 
 BUSY: Final = 0.05  # seconds between looks at a journal that grows
 IDLE: Final = 1.0  # seconds between looks at one that does not
-GRACE: Final = 30.0  # seconds, beyond the backend's patience, before a relay counts as hanging
 REOPEN_AFTER: Final = 10_000  # records; a client that confirms only when closed is closed then
 REOPEN_EVERY: Final = 60.0  # seconds; or then
-SAME: Final = 20_000  # identities that are remembered, to tell merged points
-PATIENCE_WITH_STRANGERS: Final = 3  # tries before an unknown exception counts as `Rejected`
+REST: Final = 5.0  # seconds without a record; or then
+TRIES: Final = 3  # of a batch that meets an exception no backend may raise
+TRIES_ALONE: Final = 20  # where no other record got through since: it may be the tracker
 _LOG: Final = logging.getLogger(__name__)
+
+
+class _Stranger(Rejected):
+    """An exception that no backend may raise: the record's fault, or the tracker's."""
 
 
 class _Sent(NamedTuple):
@@ -53,19 +60,20 @@ class Delivery:
         self._shaper = Shaper(backend)
         self._backoff = Backoff()
         self._writer: Writer | None = None
-        self._opened_at = 0.0
+        self._opened_at = self._wrote_at = 0.0
         self._written = 0  # events since `open`
         self._sent: deque[_Sent] = deque()
         self._cursor = cursors.load(directory, name)
         self._reader = Reader(directory, self._cursor.offsets)
         self._ahead = _copied(self._cursor)  # where the cursor will be once all is confirmed
         self._end: Record | None = None
-        self._same: dict[int, None] = {}
-        self._strangers: dict[tuple[type[BaseException], int], int] = {}
-        self._call_began = 0.0
-        self._saved_at = 0.0
-        self.status = status.read_delivery(directory, name)
-        self.status.pid = os.getpid()
+        self._pulse = Pulse(directory, name, backend.limits)
+        self._rejects = Rejects(directory, name)
+        self._merges = Merges(backend)
+        self._strangers = 0  # tries of the batch at the cursor that met a stranger
+        self._suspects: list[tuple[Item, str]] = []
+        for left in directory.glob(f"*.{name}.*.new"):
+            left.unlink(missing_ok=True)  # of a relay that was killed while it replaced a file
 
     def run(self, stop: threading.Event, orphaned: Callable[[], bool] = lambda: False) -> status.State:
         """Deliver until the run's end is delivered, the tracker refuses, or `stop` is set.
@@ -77,7 +85,7 @@ class Delivery:
         Raises:
             JournalCorrupt: A newer version wrote this journal.
         """
-        self._state("starting")
+        self._pulse.becomes("starting")
         wait = BUSY
         while not stop.is_set() and self._directory.exists():
             try:
@@ -90,11 +98,11 @@ class Delivery:
                 continue
             except (Refused, Rejected) as error:  # Rejected: what it rejects is the run itself
                 self._forget_writer()
-                self._state("refused", str(error))
+                self._pulse.becomes("refused", str(error))
                 return "refused"
-            if self._cursor.finished:
+            if self._is_complete():
                 self._forget_writer()
-                self._state("finished")
+                self._pulse.becomes("finished")
                 return "finished"
             if not busy and orphaned():
                 break
@@ -102,15 +110,15 @@ class Delivery:
             if not busy:
                 stop.wait(wait)
         self._forget_writer()
-        if self._directory.exists() and self.status.state != "unavailable":
-            self._state("stopped")
+        if self._directory.exists() and self._pulse.state != "unavailable":
+            self._pulse.becomes("stopped")
         return "stopped"
 
     def _rest(self, stop: threading.Event, seconds: float) -> None:
         """Wait, and show now and then that this is waiting and not hanging."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not stop.wait(min(left, 5.0)):
-            self._state("unavailable")
+            self._pulse.becomes("unavailable")
 
     def step(self) -> bool:
         """Deliver what is there, up to one batch; tell whether there was anything.
@@ -119,28 +127,45 @@ class Delivery:
             Unavailable: Not now; nothing is lost, and `step` may be called again.
             Refused: Never.
         """
-        if self._cursor.finished:
+        if self._is_complete():
             return False
         writer = self._open()
         records = self._reader.read(self._backend.limits.batch)
         if records:
-            self._state("delivering")
+            if self._pulse.state != "unavailable":  # else it is so until something has been taken
+                self._pulse.becomes("delivering")
             self._deliver(writer, records)
         self._confirm(writer, at_rest=not records)
-        if self._cursor.finished:
+        if self._is_complete():
             return True
         if not records and not self._sent:
             if self._end is not None:
                 return self._finish(self._open())  # confirming may have closed the writer
-            self._state("idle")
+            if self._cursor.finished:
+                self._settle()
+            self._succeeded("idle")
         return bool(records)
+
+    def _is_complete(self) -> bool:
+        """Tell whether all is delivered; a child may go on logging after the run's end was."""
+        return self._cursor.finished and not status.has_grown(self._directory, self._cursor)
+
+    def _settle(self) -> None:
+        """Note that what came after the run's end is delivered too."""
+        sizes = status.sizes(self._directory)  # first: what comes now is seen the next time
+        if not self._reader.read(1):
+            self._ahead = _copied(self._ahead)
+            self._ahead.sizes = sizes
+            self._advance(self._ahead)
+        else:
+            self._back_to_the_cursor()
 
     def _open(self) -> Writer:
         """Open the run at the tracker, if it is not open."""
         if self._writer is not None:
             return self._writer
         started = self._started()
-        self._beat()
+        self._pulse.beat()
         with self._mapped():
             writer = self._backend.writer(
                 self._options, lambda digest: blobs.path_of(self._directory, digest)
@@ -151,10 +176,9 @@ class Delivery:
                 with contextlib.suppress(Exception):
                     writer.close()
                 raise
-        self._writer, self._written, self._opened_at = writer, 0, time.monotonic()
-        self.status.id, self.status.url, self.status.view = remote.id, remote.url, remote.view
-        self._succeeded()
-        self._state("delivering")
+        self._writer, self._written = writer, 0
+        self._opened_at = self._wrote_at = time.monotonic()
+        self._pulse.opened(remote)
         return writer
 
     def _started(self) -> RunStarted:
@@ -164,20 +188,23 @@ class Delivery:
             for record in records:
                 if isinstance(record.event, RunStarted):
                     return record.event
-        message = f"{self._directory} has no RunStarted record yet"
-        raise Unavailable(message)
+        run = status.read_run(self._directory)  # the record is damaged: this has the most of it
+        return RunStarted(time=run.time, run_id=run.run_id, name=run.name, project=run.project)
 
     def _deliver(self, writer: Writer, records: list[Record]) -> None:
         """Write a batch of records and note where the cursor will be when it is confirmed."""
         after = _copied(self._ahead)
-        rejected: set[tuple[str, int]] = set()
-        degraded = merged = 0
-        for chunk in chunks(self._shaper.items(records), self._backend):
-            for item in self._write(writer, chunk):
-                rejected.add((item.record.segment, item.record.start))
+        written = self._written
+        self._suspects.clear()
+        items = [item for item in self._shaper.items(records) if not self._was_rejected(item)]
+        for chunk in chunks(items, self._backend):
+            self._write(writer, chunk)
             for item in chunk:
-                degraded += item.degraded
-                merged += self._merges(item)
+                after.degraded += item.degraded
+                if isinstance(item.event, Metric):
+                    after.merged += self._merges.merges(item.event)
+        self._judge(others_passed=self._written > written)
+        rejected = self._rejects.records
         for record in records:
             event = record.event
             if isinstance(event, RunFinished):
@@ -185,31 +212,48 @@ class Delivery:
                 continue
             after.offsets[record.segment] = record.end
             if isinstance(event, Damage):
-                self._keep_reject(record, "", event.reason)
+                self._rejects.keep(record, "", event.reason)
             elif isinstance(event, Lost):
                 after.lost += event.count
             elif (record.segment, record.start) not in rejected:
                 after.delivered += 1
-        after.degraded += degraded
-        after.merged += merged
         self._ahead = after
         self._sent.append(_Sent(self._written, after))
 
-    def _write(self, writer: Writer, items: list[Item]) -> list[Item]:
-        """Write items; halve the batch until what is rejected is alone. Return the rejects."""
-        self._beat(items)
+    def _was_rejected(self, item: Item) -> bool:
+        """Tell whether an item was rejected when its batch was tried before."""
+        if not self._rejects:
+            return False
+        return (item.record.segment, item.record.start, item.key) in self._rejects
+
+    def _write(self, writer: Writer, items: list[Item]) -> None:
+        """Write items; halve the batch until what is rejected is alone, and keep that."""
+        self._pulse.beat(sum(item.event.size for item in items if isinstance(item.event, Artifact)))
         try:
             with self._mapped(isolate=True):
                 writer.write([item.event for item in items])
         except Rejected as error:
-            if len(items) == 1:
-                self._keep_reject(items[0].record, items[0].key, str(error))
-                return items
-            middle = len(items) // 2
-            return self._write(writer, items[:middle]) + self._write(writer, items[middle:])
+            if len(items) > 1:
+                middle = len(items) // 2
+                self._write(writer, items[:middle])
+                self._write(writer, items[middle:])
+            elif isinstance(error, _Stranger):
+                self._suspects.append((items[0], str(error)))
+            else:
+                self._rejects.keep(items[0].record, items[0].key, str(error))
+            return
         self._written += len(items)
-        self._succeeded()
-        return []
+        self._wrote_at = time.monotonic()
+        self._succeeded("delivering")
+
+    def _judge(self, *, others_passed: bool) -> None:
+        """Decide on what met a stranger's exception: theirs if others passed, else the tracker's."""
+        if self._suspects and not others_passed and self._strangers < TRIES_ALONE:
+            self._strangers += 1
+            raise Unavailable(self._suspects[0][1])
+        for item, reason in self._suspects:
+            self._rejects.keep(item.record, item.key, reason)
+        self._strangers = 0
 
     def _confirm(self, writer: Writer, *, at_rest: bool) -> None:
         """Move the cursor behind everything that the tracker has acknowledged."""
@@ -220,9 +264,11 @@ class Delivery:
             with self._mapped():
                 confirmed = writer.acknowledged()
         elif self._backend.confirms == "close":
-            if not at_rest and self._written < REOPEN_AFTER and self._age() < REOPEN_EVERY:
+            now = time.monotonic()
+            rests = at_rest and (self._end is not None or now - self._wrote_at > REST)
+            if not rests and self._written < REOPEN_AFTER and now - self._opened_at < REOPEN_EVERY:
                 return
-            self._beat()
+            self._pulse.beat()
             self._writer = None
             with self._mapped():
                 writer.close()
@@ -232,9 +278,6 @@ class Delivery:
         if last is not None:
             self._advance(last.cursor)
 
-    def _age(self) -> float:
-        return time.monotonic() - self._opened_at
-
     def _advance(self, cursor: cursors.Cursor) -> None:
         self._cursor = cursor
         try:
@@ -243,13 +286,13 @@ class Delivery:
             # Delivered, but not noted: on a full disk the same records are written again later.
             message = f"the cursor in {self._directory} cannot be written: {error}"
             raise Unavailable(message) from error
-        self.status.progressed = time.time()
-        self._beat()  # a client that confirms bit by bit works, though there is nothing to write
+        self._pulse.progressed()
 
     def _finish(self, writer: Writer) -> bool:
         """Deliver the run's end: every record before it has been acknowledged."""
         if self._end is None or not isinstance(self._end.event, RunFinished):
             return False
+        sizes = status.sizes(self._directory)  # first: what comes after it is seen later
         torn = self._reader.read(self._backend.limits.batch, final=True)
         if torn:
             self._deliver(writer, torn)
@@ -258,47 +301,28 @@ class Delivery:
         end = _copied(self._ahead)
         end.offsets[self._end.segment] = self._end.end
         end.delivered += 1
-        end.finished = True
+        end.finished, end.sizes = True, sizes
         self._write(writer, [Item(self._end.event, self._end)])
         self._sent.append(_Sent(self._written, end))
         self._ahead = end
         self._confirm(writer, at_rest=True)
         return True
 
-    def _merges(self, item: Item) -> bool:
-        """Tell whether the tracker has an equal point already, which the two become one with."""
-        identity = self._backend.identity
-        if identity is None or not isinstance(item.event, Metric):
-            return False
-        key = hash(identity(item.event))
-        if key in self._same:
-            return True
-        self._same[key] = None
-        if len(self._same) > SAME:
-            del self._same[next(iter(self._same))]
-        return False
-
-    def _keep_reject(self, record: Record, key: str, reason: str) -> None:
-        reject = status.Reject(record.segment, record.start, key, _title(record), reason[:2000], time.time())
-        _LOG.warning("%s rejects %s: %s", self._name, reject.event, reject.reason)
-        try:
-            status.append_reject(self._directory, self._name, reject)
-        except OSError as error:
-            message = f"a reject cannot be kept in {self._directory}: {error}"
-            raise Unavailable(message) from error
-
     def _give_up_for_now(self, error: Unavailable) -> None:
         """Go back to the cursor; the next `step` opens anew."""
+        self._back_to_the_cursor()
+        if self._pulse.state != "unavailable":
+            _LOG.warning("%s is unavailable: %s", self._name, error)
+        self._pulse.becomes("unavailable", str(error))
+
+    def _back_to_the_cursor(self) -> None:
         self._forget_writer()
         self._cursor = cursors.load(self._directory, self._name)
         self._ahead = _copied(self._cursor)
         self._reader = Reader(self._directory, self._cursor.offsets)
         self._shaper = Shaper(self._backend)  # what it has told of long names may not have arrived
         self._end = None
-        self._same.clear()
-        if self.status.state != "unavailable":
-            _LOG.warning("%s is unavailable: %s", self._name, error)
-        self._state("unavailable", str(error))
+        self._merges.clear()
 
     def _forget_writer(self) -> None:
         self._sent.clear()
@@ -308,68 +332,32 @@ class Delivery:
                 writer.close()
 
     @contextlib.contextmanager
-    def _mapped(self, *, isolate: bool = False):  # noqa: ANN202  a generator's type says less than its name
+    def _mapped(self, *, isolate: bool = False) -> Generator[None, None, None]:
         """Let only `BackendError` out: somebody's backend may have forgotten to map an exception.
 
         With `isolate`, one that does not pass counts as `Rejected`, so that halving finds its cause.
         """
-        self._call_began = time.time()
+        self._pulse.calls()
         try:
             yield
         except BackendError:
             raise
         except Exception as error:  # a third party's backend
             _LOG.exception("%s raised what a backend must not raise", self._name)
-            key = (type(error), sum(self._cursor.offsets.values()))
-            self._strangers[key] = self._strangers.get(key, 0) + 1
             message = f"{type(error).__name__}: {error}"
             # It may pass, as a network's error would; one that never does must not hold up the rest.
-            lasting = isolate and self._strangers[key] > PATIENCE_WITH_STRANGERS
-            kind = Rejected if lasting else Unavailable
-            raise kind(message) from error
+            if isolate and self._strangers >= TRIES:
+                raise _Stranger(message) from error
+            self._strangers += isolate
+            raise Unavailable(message) from error
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, state: status.State) -> None:
         self._backoff.succeeded()
-        self.status.error = ""
-
-    def _beat(self, items: list[Item] | None = None) -> None:
-        """Say how long the call that comes may take."""
-        limits = self._backend.limits
-        size = sum(item.event.size for item in items or [] if isinstance(item.event, Artifact))
-        now = time.time()
-        deadline = now + limits.patience + size / limits.upload_rate + GRACE
-        if size or now - self._saved_at > 1.0:
-            self.status.beat, self.status.deadline = now, deadline
-            self._save_status()
-
-    def _state(self, state: status.State, error: str | None = None) -> None:
-        """Note what this delivery is doing; write it down when that is news, or once in a while."""
-        now = time.time()
-        news = state != self.status.state or error is not None
-        if state != self.status.state:
-            self.status.since = self._call_began if state == "unavailable" else now
-        self.status.state = state
-        if error is not None:
-            self.status.error = error
-        if news or now - self._saved_at > 5.0:  # noqa: PLR2004  seconds; well below GRACE
-            self.status.beat = now
-            self.status.deadline = now + self._backend.limits.patience + GRACE
-            self._save_status()
-
-    def _save_status(self) -> None:
-        self._saved_at = time.time()
-        with contextlib.suppress(OSError):  # a full disk must not stop delivery
-            status.write_delivery(self._directory, self._name, self.status)
+        self._pulse.succeeded()
+        self._pulse.becomes(state)
 
 
 def _copied(cursor: cursors.Cursor) -> cursors.Cursor:
-    return cursors.Cursor(
-        dict(cursor.offsets), cursor.delivered, cursor.merged, cursor.degraded, cursor.lost, cursor.finished
-    )
-
-
-def _title(record: Record) -> str:
-    """Name an event in a few words."""
-    event = record.event
-    name = getattr(event, "name", None) or getattr(event, "path", None)
-    return f"{type(event).__name__} {name}" if name else type(event).__name__
+    copied = copy.copy(cursor)
+    copied.offsets = dict(cursor.offsets)
+    return copied

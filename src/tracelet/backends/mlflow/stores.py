@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from tracelet.backend import UPLOAD_RATE
 from tracelet.backends.mlflow.options import SERVED, database_file, engine, sqlite_uri
 from tracelet.errors import JournalLocked, Refused, Unavailable
 from tracelet.journal.locks import take
@@ -21,7 +22,7 @@ from tracelet.journal.locks import take
 TIMEOUT: Final = 15  # seconds that a server may be silent; the client's own is 120, eight times over
 _CREATION: Final = 90.0  # seconds to wait for another process that is making the same database
 _LOOK: Final = 0.1  # seconds between two looks at it
-_UPLOAD: Final = 200_000.0  # bytes per second that an upload is given time for, as in `Limits.upload_rate`
+LONGEST: Final = 110  # seconds; below `LIMITS.patience`, after which the relay would be killed
 _TIMEOUT_VARIABLE: Final = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 _ENVIRONMENT: Final = {
@@ -32,14 +33,27 @@ _ENVIRONMENT: Final = {
 }
 
 
+_timeout: Final = {"seconds": 0}  # of this process; 0 until it is known
+
+
 def settle() -> None:
     """Make the client impatient and quiet, if this process is a relay's own.
 
     A relay thread shares the process, and so the environment, with the user's own use of MLflow.
     """
-    if _own_process():
-        os.environ.update(_ENVIRONMENT)
-        os.environ[_TIMEOUT_VARIABLE] = str(_timeout())
+    if not _own_process():
+        return
+    os.environ.update(_ENVIRONMENT)
+    if not _timeout["seconds"]:
+        with contextlib.suppress(ValueError):
+            _timeout["seconds"] = int(os.environ.get(_TIMEOUT_VARIABLE, ""))
+        _timeout["seconds"] = max(1, min(_timeout["seconds"] or TIMEOUT, LONGEST))
+    os.environ[_TIMEOUT_VARIABLE] = str(_timeout["seconds"])
+
+
+def slower() -> None:
+    """Give a server that was too slow for a request twice the time for the next one."""
+    _timeout["seconds"] = min(2 * (_timeout["seconds"] or TIMEOUT), LONGEST)
 
 
 @contextlib.contextmanager
@@ -48,19 +62,12 @@ def patient(size: int) -> Generator[None, None, None]:
     if not _own_process():
         yield
         return
-    usual = str(_timeout())
-    os.environ[_TIMEOUT_VARIABLE] = str(int(_timeout() + size / _UPLOAD))
+    usual = os.environ[_TIMEOUT_VARIABLE]
+    os.environ[_TIMEOUT_VARIABLE] = str(int(int(usual) + size / UPLOAD_RATE))
     try:
         yield
     finally:
         os.environ[_TIMEOUT_VARIABLE] = usual
-
-
-def _timeout() -> int:
-    """Return the user's own timeout, where that is shorter."""
-    with contextlib.suppress(ValueError):
-        return max(1, min(TIMEOUT, int(os.environ.get(_TIMEOUT_VARIABLE, ""))))
-    return TIMEOUT
 
 
 def _own_process() -> bool:

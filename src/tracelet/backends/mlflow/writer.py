@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelet.backend import BlobPath, Options, Remote
 from tracelet.backends.mlflow.failures import Baffling, mapped
 from tracelet.backends.mlflow.options import database_file, engine
-from tracelet.backends.mlflow.stores import connect, patient, settle
-from tracelet.errors import Refused, Rejected
+from tracelet.backends.mlflow.stores import connect, patient, settle, slower
+from tracelet.errors import Refused, Rejected, Unavailable
 from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
 from tracelet.scrub import restore_userinfo
 
@@ -66,6 +66,10 @@ class Writer:
                 self._write(batch)
         except Baffling as error:
             self._doubt(batch, error)
+        except Unavailable as error:
+            if "timed out" in str(error).lower():
+                slower()  # or the same batch would be sent for ever
+            raise
 
     def acknowledged(self) -> int | None:
         """See `Writer.acknowledged`."""

@@ -1,0 +1,15 @@
+"""What an exception that nobody caught makes of a run."""
+
+from tracelet.events import Status
+
+
+def how_it_ends(kind: type[BaseException], error: BaseException | None) -> tuple[Status, str]:
+    """Tell what an exception that nobody caught makes of a run, and the reason."""
+    if issubclass(kind, SystemExit):
+        code = getattr(error, "code", None)
+        return ("FINISHED", "") if code in {None, 0} else ("FAILED", f"sys.exit({code!r})")
+    try:
+        reason = f"{kind.__name__}: {error}"
+    except Exception:  # noqa: BLE001  the user's own __str__
+        reason = kind.__name__
+    return ("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"), reason
