@@ -314,7 +314,7 @@ def test_a_keeper_waits_for_a_child_that_may_still_log(place: Path) -> None:
     writer.finish(FINISHED)
     keeping = threading.Thread(target=Keeper(directory_of(place)).run, args=(threading.Event(),))
     keeping.start()
-    eventually(lambda: status.is_complete(directory_of(place), "tracked"), TIMEOUT)
+    eventually(lambda: status.is_complete(directory_of(place), "memory"), TIMEOUT)
 
     child.communicate(b"go on")
     keeping.join(TIMEOUT)
@@ -322,7 +322,7 @@ def test_a_keeper_waits_for_a_child_that_may_still_log(place: Path) -> None:
     assert not keeping.is_alive()
     logged = [event for event in memory.received(place / "tracked") if isinstance(event, Metric)]
     assert [point.value for point in logged] == [1.0, 2.0]
-    assert status.is_complete(directory_of(place), "tracked")
+    assert status.is_complete(directory_of(place), "memory")
 
 
 LATE_CHILD = """

@@ -33,7 +33,8 @@ class Keeper:
     Args:
         directory: The run's directory.
         only: Backends to deliver to; None for all of the run's.
-        patience: Seconds without progress after the trainer's end; None for the run's `linger`.
+        patience: Seconds without progress after the end; None for the run's `linger`, in which children
+            that have logged are waited for, too.
         watch: Called at each look, with this keeper: for a progress bar.
     """
 
@@ -61,6 +62,7 @@ class Keeper:
         self._sizes: dict[str, int] = {}
         self._here = self.run_file.host == this_host()  # once: a machine may be given another name
         self._saw_it_live = self._trainer_lives()
+        self._in_background = patience is None  # else somebody waits for it to end
         self._beat_at = 0.0
         self._writers: dict[str, Holder] = {}
         self._over = False  # the trainer has ended, or its run has
@@ -143,7 +145,7 @@ class Keeper:
 
     def _all_done(self) -> bool:
         done = self._ended and all(relay.done for relay in self.relays)
-        return done and not (self.relays and self._child_may_log())
+        return done and not (self._in_background and self.relays and self._child_may_log())
 
     def _child_may_log(self) -> bool:
         """Tell whether a process that has logged to the run, and is not its trainer, still lives."""
