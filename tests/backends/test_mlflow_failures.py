@@ -164,17 +164,36 @@ def test_while_opening_nothing_is_rejected_but_the_run() -> None:
         raise TypeError("what is this")
 
 
+@pytest.mark.parametrize(("users", "ours"), [("3", "3"), ("60", "60"), ("600", "110"), ("soon", "15")])
+def test_a_timeout_of_the_user_is_kept_within_what_a_relay_may_take(users: str, ours: str) -> None:
+    program = f"""
+import os, sys
+from importlib.machinery import ModuleSpec
+from tracelet.backends.mlflow.stores import settle
+
+sys.modules["__main__"].__spec__ = ModuleSpec("tracelet.relay.__main__", None)
+settle()
+assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == {ours!r}
+"""
+    environ = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": users}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_only_a_process_of_our_own_has_its_environment_changed() -> None:
     program = """
 import os, sys
 from importlib.machinery import ModuleSpec
-from tracelet.backends.mlflow.stores import patient, settle
+from tracelet.backends.mlflow.stores import patient, settle, slower
 
 name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 settle()
 assert not any(key.startswith("MLFLOW_") for key in os.environ)
 sys.modules["__main__"].__spec__ = ModuleSpec("tracelet.relay.__main__", None)
-os.environ[name] = "600"
 settle()
 assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
 assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
@@ -182,9 +201,10 @@ assert os.environ[name] == "15"
 with patient(20_000_000):
     assert os.environ[name] == "115"
 assert os.environ[name] == "15"
-os.environ[name] = "3"
-settle()
-assert os.environ[name] == "3"
+for longer in ("30", "60", "110", "110"):
+    slower()
+    settle()
+    assert os.environ[name] == longer
 """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
 
