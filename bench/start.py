@@ -37,7 +37,7 @@ mlflow.end_run()
 def measure(place: Place, *, quick: bool) -> Table:
     """Measure, and judge."""
     took: dict[tuple[str, bool], list[float]] = {}
-    for torch, rounds in ((False, 3 if quick else 7), (True, 1 if quick else 3)):
+    for torch, rounds in ((False, 3 if quick else 5), (True, 1 if quick else 3)):
         for _, order in turns(STATES, rounds):
             for state in order:
                 took.setdefault((state, torch), []).append(started(place, state, torch=torch))

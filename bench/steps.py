@@ -25,7 +25,7 @@ CAPTURED: Final = "the same, captured, relay busy"
 
 def measure(place: Place, *, quick: bool) -> Table:
     """Measure, and judge."""
-    found = place.child("bench.steps", blocks=12 if quick else 80)
+    found = place.child("bench.steps", blocks=12 if quick else 60)
     took: dict[str, list[float]] = found["took"]
     table = Table(
         "steps",

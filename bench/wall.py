@@ -19,7 +19,7 @@ from bench.table import Table
 
 NONE: Final = "no tracelet"
 STATES: Final = ("good", "refusing", "silent", "failing")
-STEPS: Final = 1200
+STEPS: Final = 800
 SCALARS: Final = 5  # in a step
 LOOK: Final = 0.1  # seconds between two looks at keeper and relay
 MB: Final = 1e6

@@ -22,6 +22,7 @@ from tracelet.relay.retry import Backoff
 from tracelet.relay.shaping import Item, Shaper, chunks
 
 BUSY: Final = 0.05  # seconds between looks at a journal that grows
+FILL: Final = 0.25  # seconds that a small batch gives the next to fill: fewer calls cost less CPU
 IDLE: Final = 1.0  # seconds between looks at one that does not
 REOPEN_AFTER: Final = 10_000  # records; a client that confirms only when closed is closed then
 REOPEN_EVERY: Final = 60.0  # seconds; or then
@@ -61,6 +62,7 @@ class Delivery:
         self._backoff = Backoff()
         self._writer: Writer | None = None
         self._opened_at = self._wrote_at = 0.0
+        self._filling = False  # whether the last batch was small, and the next may be larger
         self._written = 0  # events since `open`
         self._sent: deque[_Sent] = deque()
         self._cursor = cursors.load(directory, name)
@@ -109,6 +111,8 @@ class Delivery:
             wait = BUSY if busy else min(wait * 1.5, IDLE)
             if not busy:
                 stop.wait(wait)
+            elif self._filling:
+                stop.wait(FILL)
         self._forget_writer()
         if self._directory.exists() and self._pulse.state != "unavailable":
             self._pulse.becomes("stopped")
@@ -131,6 +135,7 @@ class Delivery:
             return False
         writer = self._open()
         records = self._reader.read(self._backend.limits.batch)
+        self._filling = 0 < len(records) < self._backend.limits.batch // 2 and self._end is None
         if records:
             if self._pulse.state != "unavailable":  # else it is so until something has been taken
                 self._pulse.becomes("delivering")
