@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+_HUMBLE: Final = "{ echo 10 >/proc/self/autogroup; } 2>/dev/null"
 LOG_MAX: Final = 1024 * 1024  # bytes
 _ROLES: Final = frozenset(
     {
@@ -110,14 +111,16 @@ def start_detached(command_line: list[str], log: Path, directory: Path, environ:
     """Start a process that is nobody's child: the caller has nothing to reap.
 
     A shell starts it and is gone at once. Forking twice from here instead would copy the page
-    tables of a training process, and run Python code in a fork of a threaded one.
+    tables of a training process, and run Python code in a fork of a threaded one. Where the kernel
+    groups processes by session, a session's own niceness decides, and the shell sets that too:
+    `nice` would count only among the processes of the new session.
 
     Raises:
         OSError: It cannot be started.
     """
     shell = shutil.which("sh", path="/bin:/usr/bin")
     if shell is not None:
-        command_line = [shell, "-c", '"$0" "$@" &', *command_line]
+        command_line = [shell, "-c", f'{_HUMBLE}; "$0" "$@" &', *command_line]
     process = start(command_line, log, directory, environ, session=True)
     if shell is not None:
         process.wait()
