@@ -155,3 +155,15 @@ def swallowed() -> Iterator[list[BaseException]]:
     yield guard.errors
 
     guard.errors.clear()
+
+
+@pytest.fixture
+def exp() -> Iterator[Any]:
+    """An experiment that only records."""
+    import tracelet
+
+    experiment = tracelet.start_experiment(
+        "a run", "a project", "tracelet.testing.memory:BACKEND", mode="offline"
+    )
+    yield experiment
+    experiment.stop()

@@ -4,7 +4,6 @@ import argparse
 import logging
 import multiprocessing
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,10 @@ import pytest
 import torch
 
 import tracelet
-from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
+from tests.recording import MEMORY, recorded
+from tracelet.events import Artifact, Metric, Note, Params, RunFinished, RunStarted, Tags
 from tracelet.experiment import Experiment
 from tracelet.journal import blobs
-from tracelet.journal.reader import Reader
-
-MEMORY = "tracelet.testing.memory:BACKEND"
-
-
-@pytest.fixture
-def exp() -> Iterator[Experiment]:
-    """An experiment that only records."""
-    experiment = tracelet.start_experiment("a run", "a project", MEMORY, mode="offline")
-    yield experiment
-    experiment.stop()
-
-
-def recorded(experiment: Experiment) -> list[Event]:
-    assert experiment.directory is not None
-    reader, found = Reader(experiment.directory), []
-    while records := reader.read(10_000):
-        found += [record.event for record in records]
-    return found
 
 
 def metrics(experiment: Experiment) -> list[Metric]:
