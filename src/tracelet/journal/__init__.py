@@ -110,5 +110,6 @@ run's directory goes `retention` after that. Nothing else is ever deleted.
 2. If no byte of a segment was damaged, a reader returns all of it.
 3. Damage of n bytes loses only records that overlap them, plus scalars that lose their name, at
    most to the end of the block.
-4. If nothing was damaged, reading in many small steps with restarts from saved cursors returns the same as reading once.
+4. If nothing was damaged, reading in many small steps with restarts from saved cursors returns the
+   same as reading once.
 """
