@@ -8,6 +8,7 @@ only: the training process loads this file, and must not load the client.
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -68,6 +69,21 @@ class Writer(Protocol):
         ...
 
 
+class Live(Protocol):
+    """The live run, as `Backend.attach` sees it in the training process."""
+
+    def remote(self) -> str:
+        """Wait until the relay has published the tracker's id of the run; empty if it does not come.
+
+        Waits at most the setting `<backend>_attach_timeout` the first time, and not again after it failed.
+        """
+        ...
+
+    def when_imported(self, module: str, then: Callable[[ModuleType], None]) -> None:
+        """Have `then` called with a module now, or as soon as the user's code has imported it."""
+        ...
+
+
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A run as a tracker's list of runs shows it."""
 
@@ -79,14 +95,34 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader(Protocol):
-    """One backend's way to give runs back, also those that tracelet did not write."""
+    """One backend's way to give runs back, also those that tracelet did not write.
+
+    Every method may raise `Unavailable`, or `Refused`, with what to do; and nothing else. Nothing
+    is changed at the tracker.
+    """
 
     def runs(self, project: str | None) -> Iterator[RunSummary]:
         """List the runs of a project, or of all."""
         ...
 
     def events(self, run: str) -> Iterator[Event]:
-        """Give a run's whole history: `RunStarted` first, `RunFinished` last, never a sample."""
+        """Give a run's whole history, never a sample.
+
+        `RunStarted` comes first; `RunFinished` last, or not at all while the run goes on. Metrics of
+        one name come oldest first. An `Artifact` has no digest and no reference: `download` gives
+        its bytes.
+
+        Args:
+            run: The tracker's own id of the run.
+        """
+        ...
+
+    def download(self, run: str, path: str, to: Path) -> None:
+        """Write the bytes of one of a run's artifacts to the file `to`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
         ...
 
 
@@ -141,11 +177,20 @@ class Backend:
         project_variable: The tracker's own variable that names the project.
         configure: Choose the options of one run, in the training process, without a network and
             without importing the client.
-        writer: Make a Writer from options. Called in the relay's process.
+        writer: Make a Writer from options. Called in the relay's process. None: the journal itself
+            is the store, and no relay is needed.
+        source: Make options of a place to read from, the part behind the colon in
+            `mlflow:sqlite:///mlflow.db`.
+        scheme: What stands before that colon; the backend's name if empty.
         reader: Make a Reader from options; None while a backend cannot be read.
+        attach: Let the user's own calls of the tracker's client, in the training process, land on
+            the live run; returns what takes all of it back. Given the run's options.
         identity: What makes two points one in this tracker; None: it keeps all apart.
         confirms: How the client confirms.
-        degradations: What does not survive, for the documentation and for `verify`.
+        held: What an event is after its way into the tracker and back, whatever the `Limits` have
+            made of it before; None for what the tracker has no place for. Equal to the event
+            itself if the tracker holds it as it is.
+        degradations: What does not survive, in words, for the documentation.
     """
 
     name: str
@@ -156,10 +201,14 @@ class Backend:
     project_variable: str = ""
     takes_url: bool = False
     configure: "Callable[[Configuration], dict[str, str]]"
-    writer: Callable[[Options, BlobPath], Writer]
+    writer: Callable[[Options, BlobPath], Writer] | None
+    source: Callable[[str], dict[str, str]] | None = None
+    scheme: str = ""
     reader: Callable[[Options], Reader] | None = None
+    attach: Callable[[Options, Live], Callable[[], None]] | None = None
     identity: Callable[[Event], Hashable] | None = None
     confirms: Confirms = "write"
+    held: Callable[[Event], Event | None] | None = None
     degradations: tuple[Degradation, ...] = ()
 
 

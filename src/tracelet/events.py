@@ -21,7 +21,10 @@ else:
 
 
 class RunStarted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
-    """The first event of every run."""
+    """The first event of every run.
+
+    `parent` is the id of the run that this one is nested in, as its tracker calls it.
+    """
 
     time: float
     run_id: str
@@ -31,6 +34,7 @@ class RunStarted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_o
     note: str = ""
     group: str = ""
     job_type: str = ""
+    parent: str = ""
 
 
 class Metric(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +73,15 @@ class Note(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
+class Text(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """A text that belongs to a step, such as a sample of what a model writes. May be Markdown."""
+
+    time: float
+    name: str
+    text: str
+    step: int | None = None
+
+
 class Artifact(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
     """One file.
 
@@ -101,6 +114,6 @@ class RunFinished(msgspec.Struct, frozen=True, tag=True):
     reason: str = ""
 
 
-Event: TypeAlias = RunStarted | Metric | Params | Tags | Note | Artifact | Lost | RunFinished
-Packed: TypeAlias = RunStarted | Params | Tags | Note | Artifact | Lost | RunFinished
+Event: TypeAlias = RunStarted | Metric | Params | Tags | Note | Text | Artifact | Lost | RunFinished
+Packed: TypeAlias = RunStarted | Params | Tags | Note | Text | Artifact | Lost | RunFinished
 """Every event but `Metric`, which has frames of its own."""

@@ -5,35 +5,31 @@ which wait for deliveries, and only as long as those move. Bad input is warned o
 """
 
 import errno
-import logging
 import math
 import os
 import struct
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelet import guard, inputs, values
+from tracelet import guard, inputs
 from tracelet.ends import how_it_ends
-from tracelet.events import Note, Packed, Params, RunFinished, Status, Tags
+from tracelet.events import Note, Packed, Params, Status, Tags
 from tracelet.journal import blobs, status
 from tracelet.journal.deliveries import Deliveries
-from tracelet.journal.overview import RunOverview, Summary, overview
+from tracelet.journal.overview import RunOverview, Summary
 from tracelet.journal.recorder import Nowhere, Recorder
 from tracelet.journal.status import RunFile
 from tracelet.journal.writer import Writer
-from tracelet.scrub import without_userinfo_in
+from tracelet.life import Life
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_LOG: Final = logging.getLogger("tracelet")
 _now: Final = time.time
 _AT_ONCE: Final = 500  # params in one record
-_REASON_MAX: Final = 1000  # characters
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -49,13 +45,10 @@ class Experiment:
         "__weakref__",
         "_deliveries",
         "_directory",
-        "_ending",
-        "_on_stop",
-        "_owner",
+        "_life",
         "_recorder",
         "_run",
         "_scalar",
-        "_summary",
     )
 
     def __init__(
@@ -72,11 +65,8 @@ class Experiment:
         self._run = run
         self._recorder: Recorder = recorder or Nowhere()
         self._scalar = self._recorder.scalar
-        self._owner = owner  # the process that may end the run
         self._deliveries = Deliveries(directory, run, stop_timeout, revive)
-        self._summary: Summary | None = None
-        self._ending = threading.RLock()
-        self._on_stop: list[Callable[[], None]] = []
+        self._life = Life(directory, run, self._recorder, self._deliveries, owner)
 
     def __repr__(self) -> str:
         """Show the run's name and id."""
@@ -110,7 +100,7 @@ class Experiment:
     @property
     def ended(self) -> bool:
         """Whether the run has ended."""
-        return self._summary is not None
+        return self._life.ended
 
     def url(self, backend: str | None = None) -> str | None:
         """Return the run's page at a backend (by default the first); None while there is none."""
@@ -119,7 +109,7 @@ class Experiment:
     @guard.contained
     def status(self) -> RunOverview | None:
         """Tell how the run and its deliveries stand; None if nothing is recorded."""
-        return None if self._directory is None else overview(self._directory)
+        return self._life.overview()
 
     def log_metric(
         self, name: str, value: float, iteration: int | None = None, *, step: int | None = None
@@ -176,27 +166,10 @@ class Experiment:
     @guard.contained
     def _any_scalar(self, name: object, value: object, step: object, time: float | None) -> None:
         """Record a value that still has to be understood, or say why it cannot be."""
-        if not isinstance(name, str) or not name:
-            guard.warn_once("a metric needs a name, a text that is not empty; got %r. It is not logged", name)
+        point = inputs.point(name, value, step, time)
+        if point is None:
             return
-        try:
-            number = values.number(value)
-        except TypeError as error:
-            guard.warn_once(
-                "metric %r: %s. It is not logged; give a number", name, error, key=("value", name)
-            )
-            return
-        try:
-            whole = values.step(step)
-        except (TypeError, OverflowError) as error:
-            guard.warn_once("metric %r: the step %s; logged without a step", name, error, key=("step", name))
-            whole = None
-        now = _now() if time is None else values.number(time)
-        if not math.isfinite(now):
-            guard.warn_once(
-                "metric %r: %r is no time; logged with the time now", name, time, key=("time", name)
-            )
-            now = _now()
+        name, number, whole, now = point
         if whole is None:
             written = self._recorder.stepless(name, number, now)
         else:
@@ -303,53 +276,11 @@ class Experiment:
         Returns:
             What became of the run. A second call returns the same; a child's call ends nothing.
         """
-        if self._owner != os.getpid():  # it may hold a copy of a held lock, too
-            self._let_go()
-            return Summary(run_id=self.run_id, name=self.name, status=status)
-        with self._ending:  # re-entrant: a signal handler may stop what is being stopped
-            if self._summary is None:
-                began = time.monotonic()
-                self._summary = Summary(run_id=self.run_id, name=self.name, status=status)
-                finished = self._finish(status, reason)
-                if finished and wait:
-                    self._deliveries.wait()
-                self._summary = self._summed(status, time.monotonic() - began)
-                if not finished:  # a full disk, or a signal handler inside a record: the next try may do it
-                    summary, self._summary = self._summary, None
-                    return summary
-            return self._summary
-
-    def _finish(self, how: Status, reason: str) -> bool:
-        """Record the run's end, after all that listens to it has been taken back."""
-        self._let_go()
-        if self._directory is None:
-            return True
-        end = RunFinished(_now(), how, without_userinfo_in(reason)[:_REASON_MAX])
-        if self._recorder.finish(end):
-            return True
-        _LOG.error("the end of run %s could not be written to %s", self.run_id, self._directory)
-        return False
-
-    def _let_go(self) -> None:
-        callbacks, self._on_stop = self._on_stop, []
-        for callback in callbacks:
-            guard.contained(callback)()
-
-    def _summed(self, how: Status, seconds: float) -> Summary:
-        seen = self.status()
-        return Summary(
-            run_id=self.run_id,
-            name=self.name,
-            status=how,
-            backends=seen.backends if seen is not None else (),
-            lost=self._recorder.lost,
-            dropped=self._recorder.dropped,
-            seconds=seconds,
-        )
+        return self._life.stop(status, reason, wait=wait)
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Have something done once, before the run's end is recorded."""
-        self._on_stop.append(callback)
+        self._life.on_stop(callback)
 
     def __enter__(self) -> "Self":
         return self

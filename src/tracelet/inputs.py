@@ -1,17 +1,51 @@
-"""What users hand in as params, tags and notes, made recordable; what cannot be is warned of once.
+"""What users hand in as points, params, tags and notes, made recordable; what cannot be is warned of once.
 
 Credentials in URIs do not get any further than this.
 """
 
+import math
+import time
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from tracelet import guard, values
 from tracelet.events import Plain
 from tracelet.scrub import without_userinfo_in
 
+_now: Final = time.time
 TEXT_MAX: Final = 1_000_000  # characters of a note, a tag or a param's text in the journal
 NAME_MAX: Final = 10_000  # characters of a param's or tag's name
+
+
+class Point(NamedTuple):
+    """A metric's point, ready to be recorded."""
+
+    name: str
+    value: float
+    step: int | None
+    time: float
+
+
+def point(name: object, value: object, step: object, when: float | None) -> Point | None:
+    """Make a metric's point of what was given for one; None, and a warning, if it is none."""
+    if not isinstance(name, str) or not name:
+        guard.warn_once("a metric needs a name, a text that is not empty; got %r. It is not logged", name)
+        return None
+    try:
+        number = values.number(value)
+    except TypeError as error:
+        guard.warn_once("metric %r: %s. It is not logged; give a number", name, error, key=("value", name))
+        return None
+    try:
+        whole = values.step(step)
+    except (TypeError, OverflowError) as error:
+        guard.warn_once("metric %r: the step %s; logged without a step", name, error, key=("step", name))
+        whole = None
+    now = _now() if when is None else values.number(when)
+    if not math.isfinite(now):
+        guard.warn_once("metric %r: %r is no time; logged with the time now", name, when, key=("time", name))
+        now = _now()
+    return Point(name, number, whole, now)
 
 
 def params(given: object) -> list[tuple[str, Plain]]:

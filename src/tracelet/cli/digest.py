@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tracelet.events import Artifact, Lost, Metric, Note, Packed, Params, RunFinished, RunStarted, Tags
+from tracelet.events import Artifact, Lost, Metric, Note, Packed, Params, RunFinished, RunStarted, Tags, Text
 from tracelet.journal.reader import Damage, Reader, Record
 
 BATCH: Final = 10_000  # records read at once
@@ -61,6 +61,7 @@ class Digest(msgspec.Struct, kw_only=True):
         note: The last one.
         artifacts: By path.
         metrics: By name.
+        texts: How many there are of each name.
         records: How many the journal has.
         lost: Records that the training process could not write.
         damaged: Places that cannot be read.
@@ -76,6 +77,7 @@ class Digest(msgspec.Struct, kw_only=True):
     note: str = ""
     artifacts: list[ArtifactDigest] = []
     metrics: dict[str, MetricDigest] = {}
+    texts: dict[str, int] = {}
     records: int = 0
     lost: int = 0
     damaged: int = 0
@@ -150,6 +152,8 @@ def _apply(digest: Digest, event: Packed) -> None:
             digest.tags |= event.tags
         case Note():
             digest.note = event.text
+        case Text():
+            digest.texts[event.name] = digest.texts.get(event.name, 0) + 1
         case Artifact():
             digest.artifacts.append(
                 ArtifactDigest(

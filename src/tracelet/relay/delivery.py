@@ -171,6 +171,8 @@ class Delivery:
             return self._writer
         started = self._started()
         self._pulse.beat()
+        if self._backend.writer is None:
+            raise Refused(f"{self._name} takes nothing from a relay: the journal is its store")
         with self._mapped():
             writer = self._backend.writer(
                 self._options, lambda digest: blobs.path_of(self._directory, digest)

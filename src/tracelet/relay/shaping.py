@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tracelet.backend import Backend
-from tracelet.events import Artifact, Event, Metric, Note, Params, Plain, RunStarted, Tags
+from tracelet.events import Artifact, Event, Metric, Note, Params, Plain, RunStarted, Tags, Text
 from tracelet.journal.reader import Record
 from tracelet.relay.names import NameMap, digest_of
 
@@ -38,25 +38,27 @@ class Shaper:
 
     def items(self, records: Iterable[Record]) -> Iterator[Item]:
         """Make the items of records; a run's start and end, `Lost` and damage are not among them."""
-        names = self._names
         for record in records:
-            event = record.event
-            if isinstance(event, Metric):
-                name = names.to_tracker(event.name)
-                if len(names.long_names) != len(self._told):
-                    yield from self._introductions(record)
-                yield Item(self._metric(event, name), record)
-            elif isinstance(event, Params):
-                yield from self._params(event, record)
-            elif isinstance(event, Tags):
-                yield from self._tags(event, record)
-            elif isinstance(event, Note):
-                text, cut = _cut(event.text, self._limits.note)
-                yield Item(Note(event.time, text), record, degraded=cut)
-            elif isinstance(event, Artifact):
-                yield Item(event, record, key=event.path)
-            elif isinstance(event, RunStarted):  # its tags were set when the run was opened
+            found = self._of(record)
+            if len(self._names.long_names) != len(self._told):  # told before they are used
                 yield from self._introductions(record)
+            yield from found
+
+    def _of(self, record: Record) -> Iterable[Item]:
+        event = record.event
+        if isinstance(event, Metric):
+            return (Item(self._metric(event, self._names.to_tracker(event.name)), record),)
+        if isinstance(event, Params):
+            return [*self._params(event, record)]
+        if isinstance(event, Tags):
+            return [*self._tags(event, record)]
+        if isinstance(event, Note):
+            text, cut = _cut(event.text, self._limits.note)
+            return (Item(Note(event.time, text), record, degraded=cut),)
+        if isinstance(event, Text):
+            name = self._names.to_tracker(event.name)
+            return (Item(Text(time=event.time, name=name, text=event.text, step=event.step), record),)
+        return (Item(event, record, key=event.path),) if isinstance(event, Artifact) else ()
 
     def started(self, event: RunStarted) -> RunStarted:
         """Shape the tags of a run's first event; they are set when the run is opened."""
@@ -74,6 +76,7 @@ class Shaper:
             note=note,
             group=event.group,
             job_type=event.job_type,
+            parent=event.parent,
         )
 
     def _metric(self, event: Metric, name: str) -> Metric:
@@ -86,8 +89,6 @@ class Shaper:
     def _params(self, event: Params, record: Record) -> Iterator[Item]:
         for key, value in event.params.items():
             name = self._names.to_tracker(key)
-            if len(self._names.long_names) != len(self._told):
-                yield from self._introductions(record)
             shaped, cut = self._value(value)
             yield Item(Params(event.time, {name: shaped}), record, key=key, degraded=cut)
 
@@ -101,8 +102,6 @@ class Shaper:
     def _tags(self, event: Tags, record: Record) -> Iterator[Item]:
         for key, value in event.tags.items():
             name = self._names.to_tracker(key)
-            if len(self._names.long_names) != len(self._told):
-                yield from self._introductions(record)
             text, cut = _cut(value, self._limits.tag_value)
             yield Item(Tags(event.time, {name: text}), record, key=key, degraded=cut)
 
@@ -125,7 +124,7 @@ def _cut(text: str, length: int) -> tuple[str, int]:
 
 
 def chunks(items: Iterable[Item], backend: Backend) -> Iterator[list[Item]]:
-    """Group items, in order, into calls that keep to the backend's limits; an artifact goes alone."""
+    """Group items, in order, into calls that keep to the backend's limits; artifacts and texts go alone."""
     limits = backend.limits
     chunk: list[Item] = []
     params = tags = 0
@@ -133,7 +132,7 @@ def chunks(items: Iterable[Item], backend: Backend) -> Iterator[list[Item]]:
         event = item.event
         params += isinstance(event, Params)
         tags += isinstance(event, Tags)
-        alone = isinstance(event, Artifact)
+        alone = isinstance(event, (Artifact, Text))
         full = len(chunk) >= limits.batch or params > limits.params or tags > limits.tags
         if chunk and (alone or full):
             yield chunk

@@ -9,6 +9,7 @@
     Tags                 tags
     Note                 tag `mlflow.note.content`, the description that the UI shows
     group, job_type      tags `tracelet.group`, `tracelet.job_type`
+    Text                 artifact `text/<name>/step-<step>+<milliseconds>+<digest>.txt`
     Artifact             artifact of the same path
     RunFinished          status and end time
     Lost                 nothing; it stays in the journal

@@ -1,6 +1,7 @@
 """Writing a run to MLflow."""
 
 import contextlib
+import hashlib
 import os
 import posixpath
 import shlex
@@ -16,7 +17,7 @@ from tracelet.backends.mlflow.failures import Baffling, mapped
 from tracelet.backends.mlflow.options import database_file, engine
 from tracelet.backends.mlflow.stores import connect, patient, settle, slower
 from tracelet.errors import Refused, Rejected, Unavailable
-from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
+from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags, Text
 from tracelet.scrub import restore_userinfo
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ class Writer:
         for artifact in artifacts.values():  # of one path, only the last
             self._upload(artifact)
         for event in batch:
-            if isinstance(event, RunFinished):
+            if isinstance(event, Text):
+                self._client.log_text(self._run, event.text, text_path(event))
+            elif isinstance(event, RunFinished):
                 self._found()  # for what came true late
                 self._client.set_terminated(self._run, event.status, _milliseconds(event.time))
 
@@ -188,6 +191,13 @@ class Writer:
                 self._write(batch)
                 return
         raise Rejected(f"MLflow takes other records, but not this: {error}") from None
+
+
+def text_path(text: Text) -> str:
+    """Choose the artifact that holds a text: a repetition replaces it, and no other text does."""
+    step = "no-step" if text.step is None else f"step-{text.step:08d}"
+    digest = hashlib.sha256(text.text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"text/{text.name}/{step}+{_milliseconds(text.time)}+{digest}.txt"
 
 
 def _milliseconds(seconds: float) -> int:
