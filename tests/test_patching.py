@@ -515,3 +515,30 @@ def test_what_is_no_method_is_warned_of_and_left_alone(
 
     assert f"{name} has no method {path}" in caplog.text
     assert dict(vars(library.Pen)) == before
+
+
+def test_a_helper_makes_arguments_that_the_original_takes_while_somebody_listens(
+    library: Any, name: str, patches: Patches
+) -> None:
+    original, ear = library.Pen.__dict__["write"], Ear()
+
+    patches.wrap(name, "Pen.write", ear, lambda args, kwargs: ((args[0], "".join(args[1])), kwargs))
+    pen = library.Pen()
+    result = pen.write((letter for letter in "ab"), times=2)
+    patches.uninstall()
+
+    assert result == "abab"
+    assert ear.heard == [Call((pen, "ab"), {"times": 2})]
+    assert library.Pen.__dict__["write"] is original
+
+
+def test_an_error_of_a_helper_leaves_the_call_as_it_was(
+    library: Any, name: str, patches: Patches, swallowed: list[BaseException]
+) -> None:
+    ear = Ear()
+
+    patches.wrap(name, "Pen.write", ear, lambda args, kwargs: (args[9], kwargs))
+
+    assert library.Pen().write("a") == "a"
+    assert len(ear.heard) == 1
+    assert [type(error) for error in swallowed] == [IndexError]

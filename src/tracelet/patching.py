@@ -24,6 +24,9 @@ from tracelet.guard import contained, report, warn_once
 Listener: TypeAlias = Callable[..., object]
 """Called with a captured call's own arguments, `self` included, after the original has returned."""
 
+Helper: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+"""Given a call's arguments, positional and by name, returns those that original and listeners get."""
+
 _LOCK: Final = threading.RLock()
 """Held while sites and registrations change; never while something is imported or called."""
 
@@ -55,7 +58,7 @@ class Patches:
         self._patches: dict[tuple[str, str], _Patch] = {}
 
     @contained
-    def wrap(self, owner_module: str, path: str, listener: Listener) -> None:
+    def wrap(self, owner_module: str, path: str, listener: Listener, helper: "Helper | None" = None) -> None:
         """Let `listener` hear the calls of a method, now or as soon as its module is imported.
 
         A method that these patches already listen to is left as it is.
@@ -64,12 +67,13 @@ class Patches:
             owner_module: The module that defines the class; it need not be imported yet.
             path: The method's place in it: "Class.method".
             listener: Given the call's own arguments, `self` first. Hears outermost calls that returned.
+            helper: Only for a call that the original refuses though its meaning is clear.
         """
         key = (owner_module, path)
         with _LOCK:
             if key in self._patches:
                 return
-            patch = self._patches[key] = _Patch(path, listener)
+            patch = self._patches[key] = _Patch(path, listener, helper)
         module = sys.modules.get(owner_module)
         if module is None:
             _await(owner_module, patch)
@@ -92,10 +96,11 @@ class Patches:
 class _Patch:
     """One listener at one method."""
 
-    __slots__ = ("_listener", "_path", "_site")
+    __slots__ = ("_helper", "_listener", "_path", "_site")
 
-    def __init__(self, path: str, listener: Listener) -> None:
+    def __init__(self, path: str, listener: Listener, helper: Helper | None) -> None:
         self._path = path
+        self._helper = helper
         self._listener: Listener | None = listener
         self._site: _Site | None = None
 
@@ -116,7 +121,7 @@ class _Patch:
         with _LOCK:
             if self._listener is None or self._site is not None:
                 return
-            self._site = _site_at(owner, name)
+            self._site = _site_at(owner, name, self._helper)
             self._site.listeners = (*self._site.listeners, self._listener)
 
     def uninstall(self) -> None:
@@ -130,13 +135,14 @@ class _Site:
 
     __slots__ = ("_entry", "_name", "_own", "_owner", "listeners", "replacement")
 
-    def __init__(self, owner: Any, name: str) -> None:
+    def __init__(self, owner: Any, name: str, helper: Helper | None) -> None:
         self._owner = owner
         self._name = name
         self._own = name in owner.__dict__
         self._entry: Any = inspect.getattr_static(owner, name)
         self.listeners: tuple[Listener, ...] = ()
-        self.replacement: Final = _listened(_callable(self._entry), self)
+        listened = _listened(_callable(self._entry), self)
+        self.replacement: Final = listened if helper is None else _helped(listened, helper, self)
 
     def install(self) -> None:
         setattr(self._owner, self._name, self.replacement)
@@ -151,14 +157,14 @@ class _Site:
             delattr(self._owner, self._name)
 
 
-def _site_at(owner: Any, name: str) -> _Site:
+def _site_at(owner: Any, name: str, helper: Helper | None) -> _Site:
     """Find the site at a method, or make one."""
     entry: object = owner.__dict__.get(name)
     site = getattr(entry, "__tracelet_site__", None)
     # Who wraps ours with `functools.wraps` copies this attribute too: it counts only on our own.
     if isinstance(site, _Site) and site.replacement is entry:
         return site
-    site = _Site(owner, name)
+    site = _Site(owner, name, helper)
     site.install()
     return site
 
@@ -198,6 +204,21 @@ def _listened(original: Callable[..., Any], site: _Site) -> Callable[..., Any]:
             here.inside = False
 
     call.__dict__["__tracelet_site__"] = site
+    return call
+
+
+def _helped(listened: Callable[..., Any], helper: Helper, site: _Site) -> Callable[..., Any]:
+    """Make the function that stands where `listened` would, with a helper in front of it."""
+
+    @functools.wraps(listened)
+    def call(*args: object, **kwargs: object) -> object:
+        if site.listeners:
+            try:
+                args, kwargs = helper(args, kwargs)
+            except Exception as error:  # noqa: BLE001  then the original says what it thinks of the call
+                report(error, f"helping {listened.__qualname__}")
+        return listened(*args, **kwargs)
+
     return call
 
 
