@@ -132,6 +132,8 @@ def place(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         if name.startswith(FOREIGN) or name in ROLE:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("TRACELET_NICE", "0")  # the training that a relay gives way to is the other tests
+    monkeypatch.setenv("TRACELET_MLFLOW_ATTACH_TIMEOUT", "200")
     monkeypatch.setenv("TRACELET_DIR", str(tmp_path / ".tracelet"))
     monkeypatch.chdir(tmp_path)
     _swallowed()
@@ -145,6 +147,13 @@ def place(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         pytest.fail("still alive, now killed: " + ", ".join(f"{h.lock.name} ({h.pid})" for h in killed))
     if swallowed:
         raise AssertionError(f"tracelet swallowed {swallowed!r}") from swallowed[0]
+
+
+@pytest.fixture
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take back the settings that every test gets, for one that looks at settings."""
+    monkeypatch.delenv("TRACELET_NICE")
+    monkeypatch.delenv("TRACELET_MLFLOW_ATTACH_TIMEOUT")
 
 
 @pytest.fixture

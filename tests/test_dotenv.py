@@ -95,3 +95,12 @@ def test_a_tracker_s_variables_are_lent_below_what_is_there(
     settings.lend_environment(place, ["MLFLOW_", ""])
 
     assert environ == {"MLFLOW_A": "there", "MLFLOW_B": "dotenv"}
+
+
+def test_the_directory_of_the_runs_cannot_be_named_there(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dotenv(place, "TRACELET_DIR=elsewhere")
+
+    assert resolved(place).sources == {}
+    assert caplog.messages == ["TRACELET_DIR in .env has no effect; set it in the environment"]

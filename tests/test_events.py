@@ -6,7 +6,19 @@ import msgspec
 import pytest
 
 from tracelet import events
-from tracelet.events import Artifact, Event, Lost, Metric, Note, Packed, Params, RunFinished, RunStarted, Tags
+from tracelet.events import (
+    Artifact,
+    Event,
+    Lost,
+    Metric,
+    Note,
+    Packed,
+    Params,
+    RunFinished,
+    RunStarted,
+    Tags,
+    Text,
+)
 
 EXAMPLES: list[Event] = [
     RunStarted(time=1.0, run_id="r", name="n", project="p"),
@@ -14,6 +26,7 @@ EXAMPLES: list[Event] = [
     Params(1.0, {"lr": 0.1, "layers": [1, None, {"a": True}]}),
     Tags(1.0, {"a": "b"}),
     Note(1.0, "x"),
+    Text(time=1.0, name="n", text="x"),
     Artifact(time=1.0, path="a/b", size=3),
     Lost(1.0, 2, "no room"),
     RunFinished(1.0, "FINISHED"),
@@ -58,6 +71,7 @@ def test_every_field_but_the_first_ones_has_a_default() -> None:
         "Params": ["time", "params"],
         "Tags": ["time", "tags"],
         "Note": ["time", "text"],
+        "Text": ["time", "name", "text"],
         "Artifact": ["time", "path", "size"],
         "Lost": ["time", "count", "reason"],
         "RunFinished": ["time", "status"],

@@ -4,16 +4,19 @@ import argparse
 import logging
 import multiprocessing
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import tracelet
 from tests.recording import MEMORY, recorded
-from tracelet.events import Artifact, Metric, Note, Params, RunFinished, RunStarted, Tags
+from tracelet.errors import ConfigError
+from tracelet.events import Artifact, Metric, Note, Params, RunFinished, RunStarted, Tags, Text
 from tracelet.experiment import Experiment
 from tracelet.journal import blobs
 
@@ -111,7 +114,7 @@ def test_step_is_a_synonym_of_iteration(exp: Experiment) -> None:
 
 def test_nested_params_are_joined_by_dots_and_keep_their_types(exp: Experiment) -> None:
     exp.log_params({"model": {"layers": 50, "bias": True, "sizes": [1, 2]}, "lr": np.float64(0.1), "x": None})
-    exp.log_params(argparse.Namespace(path=Path("/data")))  # pyright: ignore[reportArgumentType]
+    exp.log_params(argparse.Namespace(path=Path("/data")))
 
     assert params(exp) == {
         "model.layers": 50,
@@ -132,7 +135,7 @@ def test_ten_thousand_params_are_recorded_whole(exp: Experiment) -> None:
 
 
 def test_what_is_no_mapping_is_warned_of(exp: Experiment, caplog: pytest.LogCaptureFixture) -> None:
-    exp.log_params([1, 2])  # pyright: ignore[reportArgumentType]
+    exp.log_params([1, 2])
 
     assert params(exp) == {}
     assert "log_params takes names and values" in caplog.text
@@ -147,6 +150,80 @@ def test_tags_and_notes_are_recorded(exp: Experiment) -> None:
         {"team": "ml", "version": "3"}
     ]
     assert [event.text for event in recorded(exp) if isinstance(event, Note)] == ["first", "second"]
+
+
+class Fails:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_a_tag_whose_text_raises_costs_only_its_own_value(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp.set_tags({"bad": Fails(), "path": Path("/data"), "sizes": (1, 2)})
+
+    (event,) = [event for event in recorded(exp) if isinstance(event, Tags)]
+    assert event.tags == {"bad": f"{__name__}.Fails object", "path": "/data", "sizes": "[1, 2]"}
+    assert "tag 'bad': its value raised RuntimeError" in caplog.text
+
+
+def texts(experiment: Experiment) -> list[Text]:
+    return [event for event in recorded(experiment) if isinstance(event, Text)]
+
+
+def test_a_text_is_recorded_with_its_step(exp: Experiment) -> None:
+    exp.log_text("sample", "# Once\nupon a time", 3)
+    exp.log_text("sample", "", step=np.int64(4))  # pyright: ignore[reportArgumentType]
+    exp.log_text("sample", "no step")
+    exp.text("sample", "of a capture", 5.0, 1_700_000_000.25)
+
+    found = texts(exp)
+    assert [(event.name, event.text, event.step) for event in found] == [
+        ("sample", "# Once\nupon a time", 3),
+        ("sample", "", 4),
+        ("sample", "no step", None),
+        ("sample", "of a capture", 5),
+    ]
+    assert found[0].time > 1_700_000_001
+    assert found[3].time == 1_700_000_000.25
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (5, "5"),
+        (None, "None"),
+        (Path("a/b"), "a/b"),
+        (b"bytes \xff", "bytes \\xff"),
+        (Fails(), f"{__name__}.Fails object"),
+        ("\udc80", "\\udc80"),
+        ("see https://me:hunter2@wiki/ and\nmysql://me:hunter2@db", "see https://wiki/ and\nmysql://db"),
+    ],
+)
+def test_what_is_no_text_is_recorded_as_its_text(exp: Experiment, given: Any, text: str) -> None:
+    exp.log_text("sample", given, 1)
+
+    assert [event.text for event in texts(exp)] == [text]
+
+
+def test_a_text_that_is_too_long_is_cut_and_told(exp: Experiment, caplog: pytest.LogCaptureFixture) -> None:
+    for letter in ("\N{GRINNING FACE}", "\udc80"):
+        exp.log_text("sample", letter * 3_000_000, 1)
+
+    assert [len(event.text) for event in texts(exp)] == [1_000_000, 1_000_000]
+    assert "'sample' has 3000000 characters; the first 1000000 are kept" in caplog.text
+
+
+def test_a_text_without_a_name_or_with_a_step_that_is_none_is_told(
+    exp: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("", None, 7, "x" * 20_000):
+        exp.log_text(name, "text", 1)  # pyright: ignore[reportArgumentType]
+    exp.log_text("sample", "text", 1.5)  # pyright: ignore[reportArgumentType]
+
+    assert [(event.name, event.step) for event in texts(exp)] == [("sample", None)]
+    assert "a text needs a name" in caplog.text
+    assert "text 'sample': the step 1.5 is not a whole number; logged without a step" in caplog.text
 
 
 def test_a_file_is_kept_as_it_was_when_it_was_logged(exp: Experiment, tmp_path: Path) -> None:
@@ -306,3 +383,29 @@ def test_the_first_record_is_the_start_with_all_that_config_says() -> None:
         "train",
     )
     assert params(exp) == {"lr": 0.1}
+
+
+@dataclass
+class Config:
+    lr: float = 0.1
+    tags: tuple[str, ...] = ("first",)
+    run_name: str = "by config"
+
+
+@pytest.mark.parametrize(
+    "config", [Config(), argparse.Namespace(**vars(Config())), OmegaConf.structured(Config)]
+)
+def test_a_config_may_be_anything_with_names_and_values(config: object) -> None:
+    with tracelet.start_experiment("x", "p", MEMORY, config, mode="offline") as exp:
+        pass
+
+    start = recorded(exp)[0]
+    assert isinstance(start, RunStarted)
+    assert (start.name, [*start.tags]) == ("by config", ["first"])
+    assert params(exp) == {"lr": 0.1}
+
+
+@pytest.mark.parametrize("config", [5, 0, "lr=0.1", [("lr", 0.1)], Config])
+def test_a_config_without_names_is_a_mistake(config: object) -> None:
+    with pytest.raises(ConfigError, match=r"^config=.* does not fit; it takes a dict of settings"):
+        tracelet.start_experiment("x", "p", MEMORY, config, mode="offline")

@@ -357,7 +357,7 @@ def test_the_next_start_tells_of_runs_that_were_left_behind(caplog: pytest.LogCa
 
     tracelet.start_logging("next", backend=MEMORY, mode="offline")
 
-    assert "1 earlier runs are not delivered; `tracelet sync` delivers them" in caplog.text
+    assert "1 earlier run is not delivered to memory (it began " in caplog.text
 
 
 def test_ending_by_the_handle_takes_everything_back() -> None:

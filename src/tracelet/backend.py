@@ -72,10 +72,20 @@ class Writer(Protocol):
 class Live(Protocol):
     """The live run, as `Backend.attach` sees it in the training process."""
 
+    @property
+    def online(self) -> bool:
+        """Whether a relay delivers this run while it goes on."""
+        ...
+
+    def restored(self, uri: str) -> str:
+        """Give a URI from the options the credentials back that it came with."""
+        ...
+
     def remote(self) -> str:
         """Wait until the relay has published the tracker's id of the run; empty if it does not come.
 
-        Waits at most the setting `<backend>_attach_timeout` the first time, and not again after it failed.
+        Waits at most the setting `<backend>_attach_timeout` the first time, and not again after it
+        failed. Says so once.
         """
         ...
 
@@ -132,7 +142,7 @@ class Limits:
 
     `name_characters` is the inside of a regular-expression class of the characters that a name may
     have; with `name_is_path` a name must also be a clean relative path ("a/b", never "/a", "a//b",
-    "a/", "." or ".."). Names that do not fit are mapped reversibly (`relay/names.py`); values that
+    "a/", "." or ".."). Names that do not fit are mapped reversibly (`tracelet.names`); values that
     are too long are cut, and counted as degraded.
     """
 
@@ -176,7 +186,8 @@ class Backend:
         takes_url: Whether `backend_url` speaks to it.
         project_variable: The tracker's own variable that names the project.
         configure: Choose the options of one run, in the training process, without a network and
-            without importing the client.
+            without importing the client. The options `name`, `project` and `parent`, if there are
+            any, are what the script told the tracker; they become the run's where its user named none.
         writer: Make a Writer from options. Called in the relay's process. None: the journal itself
             is the store, and no relay is needed.
         source: Make options of a place to read from, the part behind the colon in
@@ -189,7 +200,10 @@ class Backend:
         confirms: How the client confirms.
         held: What an event is after its way into the tracker and back, whatever the `Limits` have
             made of it before; None for what the tracker has no place for. Equal to the event
-            itself if the tracker holds it as it is.
+            itself if the tracker holds it as it is. A run that comes back is equal to what was
+            sent if, after this, both have the same points and texts (those of one `identity` are
+            one) and the same last value of each param, tag, note and artifact, whose times do not
+            count. Tags that the tracker sets by itself may be there besides.
         degradations: What does not survive, in words, for the documentation.
     """
 
@@ -220,7 +234,8 @@ class Configuration:
         settings: Settings that speak to this backend, by their name without the backend's prefix
             (`tracking_uri` of `mlflow_tracking_uri`), and `backend_url` if the user gave one.
         environ: The environment, with `.env` beneath it.
-        project: The run's project, as it will be in the journal.
+        project: The run's project; empty if its user named none.
+        name: The run's name; empty if its user named none.
         directory: Where relative paths of the user begin: the working directory at the start.
         script_directory: Where the training script lies.
     """
@@ -228,5 +243,6 @@ class Configuration:
     settings: Mapping[str, str]
     environ: Mapping[str, str]
     project: str
+    name: str = ""
     directory: Path
     script_directory: Path

@@ -18,12 +18,14 @@ from tracelet import guard, inputs
 from tracelet.ends import how_it_ends
 from tracelet.events import Note, Packed, Params, Status, Tags
 from tracelet.journal import blobs, status
-from tracelet.journal.deliveries import Deliveries
-from tracelet.journal.overview import RunOverview, Summary
+from tracelet.journal.deliveries import Deliveries, unseen
+from tracelet.journal.overview import RunOverview
 from tracelet.journal.recorder import Nowhere, Recorder
 from tracelet.journal.status import RunFile
 from tracelet.journal.writer import Writer
 from tracelet.life import Life
+from tracelet.telling import waiting
+from tracelet.telling.summary import Summary
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -49,6 +51,7 @@ class Experiment:
         "_recorder",
         "_run",
         "_scalar",
+        "_silent",
     )
 
     def __init__(
@@ -60,17 +63,30 @@ class Experiment:
         owner: int = 0,
         stop_timeout: float = 60.0,
         revive: Callable[[Path], None] | None = None,
+        quiet: bool = False,
+        silent: str = "",
     ) -> None:
         self._directory = directory
         self._run = run
         self._recorder: Recorder = recorder or Nowhere()
         self._scalar = self._recorder.scalar
-        self._deliveries = Deliveries(directory, run, stop_timeout, revive)
-        self._life = Life(directory, run, self._recorder, self._deliveries, owner)
+        self._silent = silent
+        display = unseen if quiet else waiting.shown
+        self._deliveries = Deliveries(directory, run, stop_timeout, revive, display)
+        self._life = Life(directory, run, self._recorder, self._deliveries, owner, quiet=quiet)
 
     def __repr__(self) -> str:
-        """Show the run's name and id."""
-        return f"<tracelet.Experiment {self._run.name!r} {self._run.run_id or '(disabled)'}>"
+        """Show the run's name and id, or why nothing is recorded."""
+        what = self._run.run_id or f"records nothing: {self._silent}"
+        return f"<tracelet.Experiment {self._run.name!r} {what}{' (ended)' * self.ended}>"
+
+    @guard.contained
+    def _repr_html_(self) -> str:
+        """Show the run in a notebook, as it stands."""
+        from tracelet.telling import notebook
+
+        seen = self._life.overview()
+        return notebook.of_experiment(seen) if seen else notebook.of_nothing(self.name, self._silent)
 
     @property
     def run_id(self) -> str:
@@ -105,6 +121,15 @@ class Experiment:
     def url(self, backend: str | None = None) -> str | None:
         """Return the run's page at a backend (by default the first); None while there is none."""
         return self._deliveries.url(backend)
+
+    def remote_id(self, backend: str | None = None, timeout: float = 0.0) -> str | None:
+        """Return a backend's own id of the run (by default the first's); None while there is none.
+
+        Args:
+            backend: The backend's name.
+            timeout: Seconds to wait for it, at most; a tracker that is away is not waited for.
+        """
+        return self._deliveries.remote_id(backend, timeout, lambda: self.ended)
 
     @guard.contained
     def status(self) -> RunOverview | None:
@@ -178,8 +203,13 @@ class Experiment:
             self._missed("metric")
 
     @guard.contained
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log hyperparameters; nested mappings are joined by dots, objects are kept as their text."""
+    def log_params(self, params: object) -> None:
+        """Log hyperparameters.
+
+        Args:
+            params: A mapping, a dataclass, a model of pydantic or attrs, an OmegaConf configuration,
+                a Namespace, or any object with attributes. Names of nested ones are joined by dots.
+        """
         now = _now()
         self._record_parts(inputs.params(params), lambda part: Params(now, dict(part)))
 
@@ -206,6 +236,34 @@ class Experiment:
     def set_note(self, text: str) -> None:
         """Set the run's description; a later one replaces it."""
         self._record(Note(_now(), inputs.text("the note", text)))
+
+    @guard.contained
+    def log_text(
+        self, name: str, text: str, iteration: int | None = None, *, step: int | None = None
+    ) -> None:
+        """Log a text that belongs to a step, such as a sample of what a model writes.
+
+        Args:
+            name: Any text that is not empty.
+            text: The text; may be Markdown. Of more than a million characters, the first are kept.
+            iteration: As in `log_metric`.
+            step: The same as `iteration`.
+        """
+        self.text(name, text, step if iteration is None else iteration)
+
+    @guard.contained
+    def text(self, name: object, text: object, step: object, time: float | None = None) -> None:
+        """Record a text: what captures call.
+
+        Args:
+            name: The text's name.
+            text: The text, or something whose text it is.
+            step: See `scalar`.
+            time: Seconds since the epoch; None for now.
+        """
+        passage = inputs.passage(name, text, step, time)
+        if passage is not None:
+            self._record(passage)
 
     @guard.contained
     def log_artifact(
@@ -304,7 +362,7 @@ _joined: Final[dict[str, "Experiment"]] = {}
 def joined(directory: str) -> Experiment:
     """Join a run from another process: everything but ending it. Once per process and run."""
     if not directory:
-        return disabled("", "")
+        return disabled("", "", "the experiment it came from does not either")
     if directory not in _joined:
         path = Path(directory)
         run = status.read_run(path)
@@ -312,8 +370,8 @@ def joined(directory: str) -> Experiment:
     return _joined[directory]
 
 
-def disabled(name: str, project: str) -> Experiment:
-    """Make an experiment whose calls do nothing."""
+def disabled(name: str, project: str, why: str) -> Experiment:
+    """Make an experiment whose calls do nothing, and that says why."""
     nobody = status.Holder(0)
     run = RunFile(
         run_id="",
@@ -326,4 +384,4 @@ def disabled(name: str, project: str) -> Experiment:
         python="",
         targets={},
     )
-    return Experiment(None, run)
+    return Experiment(None, run, silent=why)

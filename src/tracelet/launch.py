@@ -5,9 +5,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import tracelet
 from tracelet import backends, inputs
@@ -22,7 +22,11 @@ from tracelet.journal.writer import Writer
 from tracelet.keeper.starting import keeper_lives, start_keeper
 from tracelet.ranks import global_rank
 from tracelet.scrub import without_userinfo
-from tracelet.settings import Resolved, TraceletSettings, resolve
+from tracelet.settings import Resolved, resolve
+from tracelet.telling import messages
+
+if TYPE_CHECKING:
+    from tracelet.settings import TraceletSettings
 
 _LOG: Final = logging.getLogger("tracelet")
 _NOT_YET: Final = (
@@ -34,11 +38,14 @@ _NOT_YET: Final = (
     "track_lightning",
     "track_system",
 )
-_LOOK_BACK: Final = 50  # runs; each costs a start some 0.1 ms
 
 
 def new_run(
-    arguments: dict[str, Any], config: Mapping[str, Any], settings: TraceletSettings | None
+    arguments: dict[str, Any],
+    config: object,
+    settings: "TraceletSettings | None",
+    *,
+    joins: bool,
 ) -> tuple[Experiment, Resolved]:
     """Make a run from what the user said, on disk, and start what watches over it.
 
@@ -46,6 +53,7 @@ def new_run(
         arguments: Settings by name; None means not given.
         config: The user's `config`, whole.
         settings: The user's `settings=`.
+        joins: Whether, without a name, it is the run that the script holds open at a tracker.
 
     Returns:
         The experiment, and the settings it was made with.
@@ -55,34 +63,78 @@ def new_run(
         MissingDependency: A backend's client is not installed.
         JournalFull: The journal's first records cannot be written.
     """
-    if not isinstance(config, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        message = f"config={config!r} does not fit; it takes a dict of settings and hyperparameters"
+    messages.begin()  # first: settings may have something to be warned of
+    made: Experiment | None = None
+    try:
+        made, resolved = _made(arguments, config, settings, joins=joins)
+        return made, resolved
+    finally:
+        if made is None or made.directory is None:  # else its end takes it back
+            messages.end()
+
+
+def _made(
+    arguments: dict[str, Any],
+    config: object,
+    settings: "TraceletSettings | None",
+    *,
+    joins: bool,
+) -> tuple[Experiment, Resolved]:
+    fields = inputs.fields(config)
+    if fields is None:
+        given = inputs.texts.shown(config)
+        message = f"config={given} does not fit; it takes a dict of settings and params, or a dataclass"
         raise ConfigError(message)
-    if settings is not None and not isinstance(settings, TraceletSettings):  # pyright: ignore[reportUnnecessaryIsInstance]
-        message = f"settings={settings!r} does not fit; it takes a tracelet.settings.TraceletSettings"
-        raise ConfigError(message)
+    if settings is not None:
+        _check(settings)
     try:
         directory = Path.cwd()
     except OSError as error:
         message = f"the working directory is gone ({error}); change to another"
         raise ConfigError(message) from error
-    resolved = resolve(arguments, config, settings, directory, os.environ)
-    name, project = _named(resolved), resolved.experiment_name or resolved.project
-    if resolved.mode == "disabled" or global_rank(os.environ) > 0:
-        return disabled(name, project), resolved
-    chosen = [backends.load(wanted) for wanted in resolved.backend or _default_backends()]
-    project = project or _projects_own(chosen, resolved) or "default"
-    targets, secrets = _targets(chosen, resolved, project)
+    resolved = resolve(arguments, fields, settings, directory, os.environ)
+    unnamed = _named_by_time()
+    name = resolved.run_name or resolved.exp_name or ("" if joins else unnamed)
+    project = resolved.experiment_name or resolved.project
+    if resolved.mode == "disabled":
+        reason = f"mode='disabled' ({resolved.sources['mode']})"
+        return disabled(name or unnamed, project, reason), resolved
+    if (rank := global_rank(os.environ)) > 0:
+        return disabled(name or unnamed, project, f"this is rank {rank}, and rank 0 records"), resolved
+    loads = resolved.backend or default_backends()
+    chosen = {load: backends.load(load) for load in loads}
+    targets, secrets = _targets(chosen, resolved, name, project)
+    name = name or _told(targets, "name") or unnamed
+    project = project or _told(targets, "project") or _projects_own(chosen.values(), resolved) or "default"
     return _begin(name, project, targets, resolved, secrets), resolved
 
 
-def _named(resolved: Resolved) -> str:
+def _check(settings: object) -> None:
+    from tracelet.settings import TraceletSettings  # it loads pydantic, which most starts do without
+
+    if not isinstance(settings, TraceletSettings):
+        message = f"settings={settings!r} does not fit; it takes a tracelet.settings.TraceletSettings"
+        raise ConfigError(message)
+
+
+def _named_by_time() -> str:
     script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "python").stem
-    return resolved.run_name or resolved.exp_name or f"{script}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{script}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _default_backends() -> list[str]:
-    return ["mlflow"]
+def _told(targets: Mapping[str, Target], option: str) -> str:
+    """Return what the script told a tracker of the run, as the first backend found that knows."""
+    return next((target.options[option] for target in targets.values() if target.options.get(option)), "")
+
+
+def default_backends() -> list[str]:
+    """Choose MLflow where its client is installed, else the journal itself."""
+    return ["mlflow" if backends.has_client(backends.load("mlflow")) else "local"]
+
+
+def lacks_tracker(resolved: Resolved, names: Sequence[str]) -> bool:
+    """Tell whether a run stays in its journal because no backend was asked for and MLflow is missing."""
+    return not resolved.backend and list(names) == ["local"]
 
 
 def _environ(backend: Backend, resolved: Resolved) -> dict[str, str]:
@@ -92,7 +144,7 @@ def _environ(backend: Backend, resolved: Resolved) -> dict[str, str]:
     return {**lent, **os.environ}
 
 
-def _projects_own(chosen: Sequence[Backend], resolved: Resolved) -> str:
+def _projects_own(chosen: Iterable[Backend], resolved: Resolved) -> str:
     for backend in chosen:
         if own := _environ(backend, resolved).get(backend.project_variable or " "):
             return own
@@ -100,29 +152,35 @@ def _projects_own(chosen: Sequence[Backend], resolved: Resolved) -> str:
 
 
 def _targets(
-    chosen: Sequence[Backend], resolved: Resolved, project: str
+    chosen: Mapping[str, Backend], resolved: Resolved, name: str, project: str
 ) -> tuple[dict[str, Target], dict[str, str]]:
     """Let each backend choose its options; give back also what must not be written down."""
-    takes_url = [backend.name for backend in chosen if backend.takes_url]
+    takes_url = [backend.name for backend in chosen.values() if backend.takes_url]
     if resolved.backend_url and len(takes_url) > 1:
         message = (
             f"backend_url={without_userinfo(resolved.backend_url)!r} is for one backend, and there are"
             f" {', '.join(takes_url)}. Use each one's own setting, such as mlflow_tracking_uri"
         )
         raise ConfigError(message)
+    if resolved.backend_url and not takes_url:
+        names = ", ".join(backend.name for backend in chosen.values())
+        url = without_userinfo(resolved.backend_url)
+        _LOG.warning("backend_url=%r has no effect: %s takes none", url, names)
     targets: dict[str, Target] = {}
     secrets: dict[str, str] = {}
-    for backend, load in zip(chosen, resolved.backend or _default_backends(), strict=True):
+    for load, backend in chosen.items():
         backends.check_client(backend)
         own = resolved.of(backend.name)
         configuration = Configuration(
             settings=own,
             environ=_environ(backend, resolved),
             project=project,
+            name=name,
             directory=Path.cwd(),
             script_directory=_script_directory(),
         )
-        targets[backend.name] = Target(load, backend.configure(configuration))
+        relayed = backend.writer is not None
+        targets[backend.name] = Target(load, backend.configure(configuration), relayed=relayed)
         for setting, value in own.items():
             if without_userinfo(value) != value:
                 variable = setting if setting == "backend_url" else f"{backend.name}_{setting}"
@@ -166,6 +224,7 @@ def _begin(
         mode=cast("status.Mode", resolved.mode),
         durability=cast("status.Durability", resolved.durability),
         linger=resolved.linger,
+        nice=resolved.nice,
         retention=resolved.retention,
     )
     writer = Writer(directory, sync=resolved.durability == "record")
@@ -178,6 +237,7 @@ def _begin(
         note=inputs.text("notes", resolved.notes),
         group=resolved.group,
         job_type=resolved.job_type,
+        parent=_told(targets, "parent"),
     )
     try:
         written = writer.event(started)
@@ -196,10 +256,14 @@ def _begin(
         owner=os.getpid(),
         stop_timeout=resolved.stop_timeout,
         revive=_attend(directory, run, resolved, secrets),
+        quiet=resolved.quiet,
     )
     if resolved.hyperparameters:
         experiment.log_params(resolved.hyperparameters)
-    _say_what_is_due(place, directory, resolved)
+    messages.started(directory, run, quiet=resolved.quiet, trackerless=lacks_tracker(resolved, [*targets]))
+    for setting in _NOT_YET:
+        if setting in resolved.sources:
+            _LOG.warning("%s is accepted, and has no effect in this version yet", setting)
     return experiment
 
 
@@ -229,7 +293,7 @@ def _attend(
     if run.mode == "online":
         from tracelet.relay.thread import RelayThread  # most runs need none
 
-        for name in run.targets:
+        for name in run.relayed:
             RelayThread(directory, name).start()
     return None
 
@@ -248,21 +312,3 @@ class _Revival:
             self._next = time.monotonic() + 2.0
             if not keeper_lives(directory):
                 start_keeper(directory, self._run, self._secrets)
-
-
-def _say_what_is_due(place: Path, directory: Path, resolved: Resolved) -> None:
-    if kind := shelf.network_file_system(place):
-        _LOG.warning("the journal lies on %s (%s); TRACELET_DIR can name a local disk", kind, place)
-    if waiting := _left_behind(place, directory):
-        _LOG.warning("%d earlier runs are not delivered; `tracelet sync` delivers them", waiting)
-    for name in _NOT_YET:
-        if name in resolved.sources:
-            _LOG.warning("%s is accepted, and has no effect in this version yet", name)
-    _LOG.info("tracelet records to %s", directory)
-
-
-def _left_behind(place: Path, directory: Path) -> int:
-    """Count the newest runs that have ended undelivered and that nobody delivers any more."""
-    newest = [path for path in shelf.runs(place)[-_LOOK_BACK:] if path != directory]
-    runs = [path for path in shelf.undelivered(newest) if not keeper_lives(path)]
-    return sum(status.read_run(path).mode == "online" for path in runs)

@@ -10,11 +10,14 @@ from typing import Final
 
 from tracelet import guard
 from tracelet.events import RunFinished, Status
+from tracelet.journal.census import Tally, census
 from tracelet.journal.deliveries import Deliveries
-from tracelet.journal.overview import RunOverview, Summary, overview
+from tracelet.journal.overview import RunOverview, overview
 from tracelet.journal.recorder import Recorder
 from tracelet.journal.status import RunFile
 from tracelet.scrub import without_userinfo_in
+from tracelet.telling import messages
+from tracelet.telling.summary import Summary
 
 _LOG: Final = logging.getLogger("tracelet")
 _now: Final = time.time
@@ -30,16 +33,25 @@ class Life:
         recorder: Where its end is recorded.
         deliveries: What its end waits for.
         owner: The process that may end it.
+        quiet: Whether only warnings are shown to a user who has not configured logging.
     """
 
     def __init__(
-        self, directory: Path | None, run: RunFile, recorder: Recorder, deliveries: Deliveries, owner: int
+        self,
+        directory: Path | None,
+        run: RunFile,
+        recorder: Recorder,
+        deliveries: Deliveries,
+        owner: int,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._directory = directory
         self._run = run
         self._recorder = recorder
         self._deliveries = deliveries
         self._owner = owner
+        self._quiet = quiet
         self._summary: Summary | None = None
         self._ending = threading.RLock()
         self._callbacks: list[Callable[[], None]] = []
@@ -70,9 +82,13 @@ class Life:
                 if finished and wait:
                     self._deliveries.wait()
                 self._summary = self._summed(status, time.monotonic() - began)
+                outlook = messages.Outlook(waited=wait, background=self._deliveries.background)
+                messages.ended(self._summary, outlook, quiet=self._quiet)
                 if not finished:  # a full disk, or a signal handler inside a record: the next try may do it
                     summary, self._summary = self._summary, None
                     return summary
+                if self._directory is not None:
+                    messages.end()
             return self._summary
 
     def _finish(self, how: Status, reason: str) -> bool:
@@ -93,12 +109,18 @@ class Life:
 
     def _summed(self, how: Status, seconds: float) -> Summary:
         seen = guard.contained(self.overview)()
+        counted = None if self._directory is None else guard.contained(census)(self._directory)
         return Summary(
             run_id=self._run.run_id,
             name=self._run.name,
             status=how,
+            project=self._run.project,
+            mode=self._run.mode,
+            directory=str(self._directory or ""),
             backends=seen.backends if seen is not None else (),
+            logged=counted or Tally(),
             lost=self._recorder.lost,
             dropped=self._recorder.dropped,
+            duration=_now() - self._run.time - seconds,
             seconds=seconds,
         )

@@ -30,8 +30,8 @@ Helper: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any,
 _LOCK: Final = threading.RLock()
 """Held while sites and registrations change; never while something is imported or called."""
 
-_awaited: Final[dict[str, list["_Patch"]]] = {}
-"""What to patch as soon as a module is imported."""
+_awaited: Final[dict[str, list["_Patch | _Wish"]]] = {}
+"""What to do as soon as a module is imported."""
 
 _hooked: Final[set[str]] = set()
 """Modules that have an import hook of ours that has not fired yet."""
@@ -55,7 +55,7 @@ class Patches:
     """The patches of one installation, put in and taken back together."""
 
     def __init__(self) -> None:
-        self._patches: dict[tuple[str, str], _Patch] = {}
+        self._patches: dict[tuple[str, str], _Patch | _Wish] = {}
 
     @contained
     def wrap(self, owner_module: str, path: str, listener: Listener, helper: "Helper | None" = None) -> None:
@@ -74,13 +74,15 @@ class Patches:
             if key in self._patches:
                 return
             patch = self._patches[key] = _Patch(path, listener, helper)
-        module = sys.modules.get(owner_module)
-        if module is None:
-            _await(owner_module, patch)
-        else:
-            if getattr(getattr(module, "__spec__", None), "_initializing", False):
-                importlib.import_module(owner_module)  # another thread is at it: wait for that one
-            patch.install(module)
+        _now_or_later(owner_module, patch)
+
+    @contained
+    def when_imported(self, module: str, then: Callable[[ModuleType], None]) -> None:
+        """Have `then` called with a module now, or as soon as it is imported; not after `uninstall`."""
+        wish = _Wish(then)
+        with _LOCK:
+            self._patches[module, f"#{len(self._patches)}"] = wish
+        _now_or_later(module, wish)
 
     def uninstall(self) -> None:
         """Take all patches back. Calls that are running end as they would have."""
@@ -91,6 +93,25 @@ class Patches:
                 if patch in waiting:
                     waiting.remove(patch)
             self._patches.clear()
+
+
+class _Wish:
+    """Something to be done once, with a module."""
+
+    __slots__ = ("_then",)
+
+    def __init__(self, then: Callable[[ModuleType], None]) -> None:
+        self._then: Callable[[ModuleType], None] | None = then
+
+    @contained
+    def install(self, module: ModuleType) -> None:
+        with _LOCK:
+            then, self._then = self._then, None
+        if then is not None:
+            then(module)
+
+    def uninstall(self) -> None:
+        self._then = None
 
 
 class _Patch:
@@ -222,7 +243,18 @@ def _helped(listened: Callable[..., Any], helper: Helper, site: _Site) -> Callab
     return call
 
 
-def _await(name: str, patch: _Patch) -> None:
+def _now_or_later(name: str, patch: _Patch | _Wish) -> None:
+    """Install `patch`, at once if the module called `name` has been imported."""
+    module = sys.modules.get(name)
+    if module is None:
+        _await(name, patch)
+        return
+    if getattr(getattr(module, "__spec__", None), "_initializing", False):
+        importlib.import_module(name)  # another thread is at it: wait for that one
+    patch.install(module)
+
+
+def _await(name: str, patch: _Patch | _Wish) -> None:
     """Install `patch` when the module called `name` has been imported."""
     # Only here: it costs some 50 ms, and most scripts have imported their libraries by now.
     from wrapt import register_post_import_hook

@@ -30,7 +30,9 @@ _SECRET: Final = frozenset(
 # As SQLAlchemy splits a database URI: a password may hold anything but "@", also "/" and "?".
 _USERINFO: Final = re.compile(r"[^:/?#@]*(?::[^@]*)?@")
 _AUTHORITY: Final = re.compile(r"[^/?#]*@")  # as everybody else does: up to the last "@" before a path
-_IN_TEXT: Final = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
+# From a word's first character on only: else a long word without "://" is looked through again from
+# each of its characters, and a text of a megabyte takes an hour.
+_IN_TEXT: Final = re.compile(r"(?<![\w+.-])[\w+.-]+://[^\s'\"<>]+")
 _WEB: Final = frozenset({"http", "https", "ws", "wss"})
 
 

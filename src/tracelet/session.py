@@ -4,23 +4,21 @@
 all of it back. A second `start_logging` ends the run before it.
 """
 
-import logging
-import os
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelet import captures, guard
+from tracelet.attaching import Attachments
 from tracelet.events import Status
 from tracelet.experiment import Experiment, Summary
 from tracelet.hooks import EndHooks
 from tracelet.launch import new_run
 from tracelet.patching import Patches
-from tracelet.settings import Resolved, TraceletSettings
+from tracelet.settings import Resolved
 
-_LOG: Final = logging.getLogger("tracelet")
-
-_JOBS: Final = ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST", "RAY_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+if TYPE_CHECKING:
+    from tracelet.settings import TraceletSettings  # it loads pydantic
 
 _active: "_Session | None" = None
 _changing: Final = threading.RLock()
@@ -32,12 +30,9 @@ class _Session:
     def __init__(self, experiment: Experiment, settings: Resolved) -> None:
         self.experiment = experiment
         self._patches = Patches()
+        self._attachments = Attachments(experiment, self._patches, settings)
         self._hooks = EndHooks(self._at_end)
         self._settings = settings
-
-    @property
-    def mode(self) -> str:
-        return self._settings.mode
 
     def start(self) -> None:
         if self.experiment.directory is None:  # disabled, or not rank 0: nothing is touched
@@ -46,6 +41,7 @@ class _Session:
         for name in captures.names():
             if getattr(self._settings, f"track_{name}", True):
                 self._listen(name)
+        self._attachments.start()
         self._hooks.install()
 
     @guard.contained
@@ -58,31 +54,34 @@ class _Session:
     def _let_go(self) -> None:
         """Take everything back, also when the user ends the run by its handle."""
         global _active  # noqa: PLW0603  the only one
+        self._attachments.stop()
         self._patches.uninstall()
         self._hooks.uninstall()
         if _active is self:
             _active = None
 
     def _at_end(self, how: Status, reason: str) -> None:
-        _report(self.stop(how, reason), self.mode)
+        self.stop(how, reason)
 
 
 def start_logging(
     exp_name: str | None = None,
     project: str | None = None,
     backend: str | Sequence[str] | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: object = None,
     *,
-    settings: TraceletSettings | None = None,
+    settings: "TraceletSettings | None" = None,
     **more: Any,
 ) -> Experiment:
     """Begin a run; what the process logs from here on reaches the backends.
 
     Args:
-        exp_name: The run's name; by default the script's name and the time.
+        exp_name: The run's name. Without one, the run is the one that the script holds open at a
+            tracker, if it does; else it has the script's name and the time.
         project: The project that it belongs to; by default what the tracker's own variable says.
         backend: One or several of `tracelet.backends`: a name, a list, or "name,name".
-        config: Hyperparameters, and the settings that `tracelet.settings.CONFIG_KEYS` names.
+        config: Hyperparameters, and the settings that `tracelet.settings.CONFIG_KEYS` names: whatever
+            `Experiment.log_params` takes.
         settings: Settings made elsewhere.
         **more: Any other setting, by its name.
 
@@ -99,7 +98,7 @@ def start_logging(
     with _changing:
         # Made first: a mistake in it must not end the run before.
         arguments = {"exp_name": exp_name, "project": project, "backend": backend, **more}
-        experiment, resolved = new_run(arguments, config or {}, settings)
+        experiment, resolved = new_run(arguments, {} if config is None else config, settings, joins=True)
         before, _active = _active, None
         if before is not None:
             before.stop(wait=False)
@@ -113,9 +112,9 @@ def start_experiment(
     exp_name: str | None = None,
     project: str | None = None,
     backend: str | Sequence[str] | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: object = None,
     *,
-    settings: TraceletSettings | None = None,
+    settings: "TraceletSettings | None" = None,
     **more: Any,
 ) -> Experiment:
     """Begin a run that only its own handle logs to: for several at once in a process.
@@ -124,7 +123,7 @@ def start_experiment(
     counts as KILLED when the process ends. Arguments and errors are those of `start_logging`.
     """
     arguments = {"exp_name": exp_name, "project": project, "backend": backend, **more}
-    return new_run(arguments, config or {}, settings)[0]
+    return new_run(arguments, {} if config is None else config, settings, joins=False)[0]
 
 
 def get_active_experiment() -> Experiment | None:
@@ -137,44 +136,14 @@ def stop_logging() -> Summary | None:
     """End the run and wait for its deliveries as long as they move; None without a run.
 
     A tracker that is away is not waited for: `tracelet sync` delivers the rest.
+
+    Returns:
+        What became of the run: how it ended, what was logged, and each backend's share with its
+        page. `print` shows it in words, a notebook as a card.
     """
     global _active
     with _changing:
         session, _active = _active, None
     if session is None:
         return None
-    summary = session.stop()
-    _report(summary, session.mode)
-    return summary
-
-
-def _is_last_chance() -> bool:
-    """Tell whether what this process leaves running ends with it, as in a container or a batch job."""
-    return os.getpid() == 1 or any(name in os.environ for name in _JOBS)
-
-
-def _report(summary: Summary, mode: str) -> None:
-    """Log one line about what became of the run: a warning if something is left."""
-    if not summary.run_id or not summary.backends:
-        return
-    if mode == "offline":
-        _LOG.info("run %s %s; `tracelet sync %s` delivers it", summary.name, summary.status, summary.run_id)
-        return
-    parts: list[str] = []
-    for backend in summary.backends:
-        where = backend.url or backend.view
-        told = (
-            "delivered"
-            if backend.state == "finished"
-            else f"{backend.pending} records left ({backend.state})"
-        )
-        told += f", {backend.rejected} rejected" if backend.rejected else ""
-        told += f": {backend.error}" if backend.error else ""
-        parts.append(f"{backend.name}: {told}" + (f" [{where}]" if where else ""))
-    if summary.delivered:
-        _LOG.info("run %s %s; %s", summary.name, summary.status, "; ".join(parts))
-        return
-    hint = f"`tracelet status {summary.run_id}` tells more, `tracelet sync` delivers"
-    if _is_last_chance():
-        hint += "; background delivery ends with this job, so keep its journal where it can be synced"
-    _LOG.warning("run %s %s; %s. %s", summary.name, summary.status, "; ".join(parts), hint)
+    return session.stop()

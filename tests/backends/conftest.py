@@ -48,6 +48,7 @@ class Store:
         }
 
     def writer(self) -> Any:
+        assert BACKEND.writer is not None
         return BACKEND.writer(self.options, lambda digest: self.file.parent / "blobs" / digest)
 
     def open(self) -> Any:
@@ -89,6 +90,29 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(template: Path, tmp_path: Path) -> Store:
     shutil.copy(template, tmp_path / "mlflow.db")
     return Store(tmp_path)
+
+
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let nobody have told MLflow anything in this process, and leave it so."""
+    from mlflow.tracking import fluent
+    from mlflow.tracking._tracking_service import utils
+
+    from tracelet.backends.mlflow import told
+
+    def forget() -> None:
+        fluent._active_run_stack.get().clear()
+        fluent._last_active_run_id.set(None)
+        told.adopted.clear()
+
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(utils, "_tracking_uri", None)
+    monkeypatch.setattr(fluent, "_active_experiment_id", None)
+    forget()
+    yield
+    forget()
 
 
 @pytest.fixture

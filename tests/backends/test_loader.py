@@ -83,6 +83,15 @@ def test_a_client_inside_a_missing_package_is_missing_too() -> None:
         backends.check_client(backend_with("no_such_package.client"))
 
 
+def test_a_directory_that_a_client_left_behind_is_no_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other_client" / "run-1").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert not backends.has_client(backend_with("other_client"))
+
+
 def test_a_backend_without_a_client_needs_none() -> None:
     backends.check_client(backend_with(""))
 

@@ -38,6 +38,14 @@ class Notebook:
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
+        self.texts: list[tuple[str, str, Any, float | None]] = []
+        self.params: dict[str, Any] = {}
+
+    def text(self, name: str, text: str, step: object, time: float | None) -> None:
+        self.texts.append((name, text, step, time))
+
+    def log_params(self, params: dict[str, Any]) -> None:
+        self.params |= params
 
     def scalar(self, name: str, value: object, step: object, time: float | None) -> None:
         self.heard.append(Heard(name, value, step, time))
@@ -221,7 +229,9 @@ def test_event_files_are_what_they_would_be_without_us(tmp_path: Path) -> None:
     bare = events(tmp_path / "bare")
     assert len(bare) > 80
     assert events(tmp_path / "heard") == bare
-    assert len(notebook.heard) == 42
+    assert len(notebook.heard) == 82
+    assert notebook.texts == [("note", "hello", 4, None)]
+    assert notebook.params == {"lr": 0.1}
 
 
 def test_a_call_that_fails_fails_as_always_and_is_not_heard(

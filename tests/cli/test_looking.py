@@ -1,6 +1,5 @@
-"""`ls`, `status` and `show` tell what is there, to people and to programs."""
+"""`ls` and `status` tell what is there, to people and to programs."""
 
-import math
 import os
 import subprocess
 import sys
@@ -10,13 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import tracelet as package
-from tests.cli import making
-from tests.cli.making import EVENTS, STARTED, command, memory, new_run, running, tracelet
+from tests.cli.making import command, memory, new_run, running, tracelet
 from tracelet.cli import app, output
-from tracelet.events import Lost
 from tracelet.journal import cursors, status
 from tracelet.journal.status import DeliveryStatus, Reject
-from tracelet.journal.writer import Writer
 
 RUN = "20231114-221320-aaaaaa"
 OTHER = "20231114-221321-bbbbbb"
@@ -232,69 +228,7 @@ def test_status_of_a_run_that_ended_without_its_relays_needs_attention(place: Pa
     assert run["attention"] == ["memory does not have all of it"]
 
 
-# --------------------------------------------------------------------------------------------- show
-
-
-def shown(place: Path) -> Path:
-    """Make a run in which there is something of everything."""
-    directory = new_run(place, *EVENTS, end=None)
-    writer = Writer(directory)
-    for step, value in ((3, 0.5), (0, math.nan), (1, 2.0), (2, -1.0)):
-        writer.scalar("loss", value, step, STARTED + step)
-    writer.stepless("speed", math.inf, STARTED)
-    writer.event(Lost(STARTED, 4, "no room"))
-    writer.finish(making.FINISHED)
-    return directory
-
-
-def test_show_tells_what_a_run_recorded(place: Path) -> None:
-    directory = shown(place)
-    delivered(directory)
-    rejected(directory, 7)
-
-    result = tracelet("show", "first")
-
-    assert result.code == 0
-    words = [line.split() for line in result.out.splitlines()]
-    assert ["lr", "0.2"] in words
-    assert ["team", "vision"] in words
-    assert ["note", "what", "it", "is"] in words
-    assert ["model/weights.bin", "12,345"] in words
-    assert ["loss", "4", "0", "3", "0.5", "-1", "2", "1"] in words
-    assert ["speed", "1", "inf", "inf", "inf"] in words
-    assert "4 could not be written" in result.out
-    assert "memory   7 rejected" in result.out
-    assert result.out.count("too long") == 5
-    assert "2 more rejects" in result.err
-    assert tracelet("show", "first", "--rejects").out.count("too long") == 7
-
-
-def test_show_gives_programs_every_field(place: Path) -> None:
-    rejected(shown(place))
-
-    run = tracelet("show", RUN, "--json").json
-
-    assert (run["run_id"], run["name"], run["project"], run["status"]) == (RUN, "first", "demo", "FINISHED")
-    assert (run["started"], run["ended"], run["lost"], run["damaged"]) == (STARTED, STARTED + 100, 4, 0)
-    assert run["params"] == {"lr": 0.2, "layers": [1, 2]}
-    assert run["metrics"]["loss"] == {
-        "points": 4, "stepless": 0, "nan": 1, "first_step": 0, "last_step": 3,
-        "last": 0.5, "min": -1.0, "max": 2.0,
-    }  # fmt: skip
-    assert run["metrics"]["speed"]["last"] == "Infinity"
-    assert run["metrics"]["speed"]["first_step"] is None
-    assert run["artifacts"][0]["path"] == "model/weights.bin"
-    assert run["rejects"]["memory"][0]["reason"] == "too long"
-    assert run["backends"][0]["pending"] == 13
-
-
-def test_show_reads_a_run_that_goes_on(place: Path) -> None:
-    running(place, points=30_000)
-
-    run = tracelet("show", RUN, "--json").json
-
-    assert run["ended"] is None
-    assert run["metrics"]["loss"]["points"] == 30_000
+# ---------------------------------------------------------------------------------------- one run
 
 
 @pytest.mark.parametrize("wanted", [RUN, "20231114", "aaaaaa", "first"])

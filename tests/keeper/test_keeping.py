@@ -133,7 +133,7 @@ def test_a_pipe_behind_the_trainer_ends_with_it(place: Path) -> None:
         check=True,
     )
 
-    assert done.stdout == b"done\n"
+    assert done.stdout.endswith(b"done\n")  # what tracelet says on stderr comes before
     eventually(lambda: living(place, "relay"), TIMEOUT)  # it goes on: the tracker is away
     trainers.tracker_is_there(place)
     everything_ends(place)
@@ -216,6 +216,21 @@ def test_offline_a_run_has_its_keeper_and_no_relay(place: Path, train: Trainers)
     assert points(place) == list(range(50))
 
 
+def test_a_run_that_stays_here_has_its_keeper_and_no_relay(place: Path, train: Trainers) -> None:
+    beginning = trainers.BEGINNING.replace("tracelet.testing.memory:BACKEND", "local")
+    process = train("threading.Event().wait()", beginning=beginning)
+    eventually(lambda: living(place, "keeper"), TIMEOUT)
+    process.send_signal(signal.SIGKILL)
+
+    process.wait(TIMEOUT)
+    everything_ends(place)
+
+    directory = run_of(place)
+    assert ends_in_journal(directory) == ["KILLED"]
+    assert not list(directory.glob("relay.*"))
+    assert status.is_delivered(directory, status.read_run(directory))
+
+
 def test_only_the_backends_that_were_asked_for_are_delivered_to(place: Path) -> None:
     targets = {name: faulty_target(place / name) for name in ("one", "two")}
     for name in targets:
@@ -271,6 +286,24 @@ def test_blobs_go_once_every_backend_has_the_run(place: Path) -> None:
 
     assert not (directory_of(place) / "blobs").exists()
     assert (memory.artifacts_of(place / "tracked") / "model.bin").read_bytes() == b"weights"
+
+
+def test_blobs_stay_where_the_journal_is_a_store_too(place: Path) -> None:
+    file = place / "model.bin"
+    file.write_bytes(b"weights")
+    delivered = Target("tracelet.testing.memory:BACKEND", {"path": str(place / "tracked")})
+    writer = new_run(place, targets={"memory": delivered, "local": Target("local", relayed=False)})
+    for artifact in blobs.artifacts(directory_of(place), file, None):
+        writer.event(artifact)
+    writer.finish(FINISHED)
+    keeper = Keeper(directory_of(place))
+
+    assert keeper.run(threading.Event())
+    keeper.tidy(1e12)
+
+    assert [relay.name for relay in keeper.relays] == ["memory"]
+    assert list(directory_of(place).glob("blobs/*/*"))
+    assert cursors.load(directory_of(place), "local").delivered == 3
 
 
 def test_blobs_stay_while_something_is_rejected(place: Path) -> None:

@@ -149,6 +149,7 @@ def test_without_a_shell_a_process_is_started_too(
     os.waitpid(told["pid"], 0)  # here it is a child
 
 
+@pytest.mark.usefixtures("unset")
 def test_keeper_and_relay_of_a_training_job_stand_apart_from_it(
     place: Path, train: Trainers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def client(mlflow_server: MlflowServer) -> "MlflowClient":
 def writer(fault_proxy: FaultProxy, run: RunStarted, tmp_path: Path) -> Iterator[Writer]:
     """A Writer behind the proxy, not yet opened."""
     options = {"tracking_uri": fault_proxy.uri, "experiment": run.project, "artifact_location": ""}
+    assert BACKEND.writer is not None
     writer = BACKEND.writer(options, lambda digest: tmp_path / digest)
     yield writer
     writer.close()

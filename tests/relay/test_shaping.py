@@ -12,7 +12,7 @@ from tracelet.errors import Rejected, Unavailable
 from tracelet.events import Event, Lost, Metric, Note, Params, Plain, RunStarted, Tags
 from tracelet.journal import cursors, status
 from tracelet.journal.writer import Writer
-from tracelet.relay.names import NameMap, digest_of
+from tracelet.names import NameMap, digest_of
 
 
 def params_of(batch: Sequence[Event]) -> dict[str, Plain]:

@@ -4,27 +4,15 @@ A snippet needs its reader's own variables sometimes; the test supplies them bef
 its lines alone.
 """
 
-import os
-import re
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import pytest
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from tests.spec.reading import START, STOP, Document, Running, all_runs, only_run, points
 
-DOCUMENT: Final = (Path(__file__).parent / "documents/mlflow.md").read_text(encoding="utf-8")
-START: Final = """\
-import tracelet
-tracelet.start_logging("r", "p", "mlflow")
-exp = tracelet.get_active_experiment()
-"""
-STOP: Final = "\ntracelet.stop_logging()\n"
+DOCUMENT: Final = Document("mlflow")
+snippet: Final = DOCUMENT.snippet
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,68 +20,7 @@ pytestmark = [
 ]
 
 
-def snippet(heading: str) -> str:
-    """Take the first Python snippet below a heading."""
-    below = DOCUMENT[re.search(rf"^#+ {re.escape(heading)}$", DOCUMENT, re.MULTILINE).end() :]  # pyright: ignore[reportOptionalMemberAccess]
-    return re.search(r"```python\n(.*?)```", below, re.DOTALL)[1]  # pyright: ignore[reportOptionalSubscript]
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An MLflow database without runs: making one takes seconds."""
-    from mlflow import MlflowClient
-
-    directory = tmp_path_factory.mktemp("store")
-    MlflowClient(f"sqlite:///{directory}/mlflow.db").search_experiments()
-    with sqlite3.connect(directory / "mlflow.db") as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return (directory / "mlflow.db").read_bytes()
-
-
-@pytest.fixture
-def run(tmp_path: Path, empty_store: bytes) -> Callable[[str], "MlflowClient"]:
-    """Run a script in a directory of its own; return MLflow's client of the store beside it."""
-
-    def running(code: str) -> "MlflowClient":
-        from mlflow import MlflowClient
-
-        (tmp_path / "mlflow.db").write_bytes(empty_store)
-        (tmp_path / "train.py").write_text(code, encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "train.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env=os.environ,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-
-    return running
-
-
-def only_run(client: "MlflowClient", project: str) -> Any:
-    (run,) = all_runs(client, project)
-    return run
-
-
-def all_runs(client: "MlflowClient", project: str) -> list[Any]:
-    experiment = client.get_experiment_by_name(project)
-    assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
-
-
-def points(client: "MlflowClient", run: Any, name: str) -> list[tuple[int, float]]:
-    history = client.get_metric_history(run.info.run_id, name)
-    for point in history:
-        assert run.info.start_time <= point.timestamp <= run.info.end_time
-    return sorted((point.step, point.value) for point in history)
-
-
-def test_the_quick_start(run: Callable[[str], "MlflowClient"]) -> None:
+def test_the_quick_start(run: Running) -> None:
     client = run(snippet("Local Tracking"))
 
     found = only_run(client, "my_project")
@@ -102,14 +29,14 @@ def test_the_quick_start(run: Callable[[str], "MlflowClient"]) -> None:
     assert points(client, found, "accuracy") == [(1, 0.9)]
 
 
-def test_the_local_setup(run: Callable[[str], "MlflowClient"]) -> None:
+def test_the_local_setup(run: Running) -> None:
     client = run("import tracelet\n" + snippet("Local Setup (Default)"))
 
     assert only_run(client, "my_project").info.run_name == "local_experiment"
 
 
 def test_a_server_that_is_not_there_changes_nothing(
-    tmp_path: Path, run: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACELET_LINGER", "0")  # nobody will be there later either
 
@@ -119,7 +46,7 @@ def test_a_server_that_is_not_there_changes_nothing(
     assert '"http://mlflow-server:5000"' in (directory / "run.json").read_text()
 
 
-def test_params(run: Callable[[str], "MlflowClient"]) -> None:
+def test_params(run: Running) -> None:
     client = run(START + snippet("Parameter Logging") + snippet("Parameter Organization") + STOP)
 
     assert only_run(client, "p").data.params == {
@@ -137,7 +64,7 @@ def test_params(run: Callable[[str], "MlflowClient"]) -> None:
     }
 
 
-def test_artifacts(tmp_path: Path, run: Callable[[str], "MlflowClient"]) -> None:
+def test_artifacts(tmp_path: Path, run: Running) -> None:
     (tmp_path / "checkpoints/deep").mkdir(parents=True)
     contents = {
         "model.pth": b"\x00model",
@@ -163,7 +90,7 @@ def test_artifacts(tmp_path: Path, run: Callable[[str], "MlflowClient"]) -> None
     }
 
 
-def test_organisation_by_project_name_and_tags(run: Callable[[str], "MlflowClient"]) -> None:
+def test_organisation_by_project_name_and_tags(run: Running) -> None:
     client = run("import tracelet\n" + snippet("Experiment Organization") + STOP)
 
     found = only_run(client, "computer_vision")
@@ -172,7 +99,7 @@ def test_organisation_by_project_name_and_tags(run: Callable[[str], "MlflowClien
     assert found.data.tags["dataset"] == "cifar10"
 
 
-def test_a_sweep_makes_clean_runs_and_patches_nothing_twice(run: Callable[[str], "MlflowClient"]) -> None:
+def test_a_sweep_makes_clean_runs_and_patches_nothing_twice(run: Running) -> None:
     writes = '    SummaryWriter("logs").add_scalar("loss", lr, 0)\n'
     loop = snippet("Multi-Run Experiments").replace("    # ... training with this LR ...\n", writes)
     client = run(
@@ -189,7 +116,7 @@ def test_a_sweep_makes_clean_runs_and_patches_nothing_twice(run: Callable[[str],
     assert {run.info.status for run in found} == {"FINISHED"}
 
 
-def test_names_by_experiment_and_by_metric(run: Callable[[str], "MlflowClient"]) -> None:
+def test_names_by_experiment_and_by_metric(run: Running) -> None:
     variables = (
         "from torch.utils.tensorboard import SummaryWriter\nwriter, step = SummaryWriter(), 3\n"
         "total_loss, cls_loss, acc, f1 = 0.1, 0.2, 0.3, 0.4\n"
@@ -207,7 +134,7 @@ def test_names_by_experiment_and_by_metric(run: Callable[[str], "MlflowClient"])
     }
 
 
-def test_the_complete_example(tmp_path: Path, run: Callable[[str], "MlflowClient"]) -> None:
+def test_the_complete_example(tmp_path: Path, run: Running) -> None:
     noted = "\nimport json; json.dump(seen, open('seen.json', 'w'))\n"
     listen = (
         "import torch.utils.tensorboard as tb\nseen = []\n"
@@ -230,3 +157,64 @@ def test_the_complete_example(tmp_path: Path, run: Callable[[str], "MlflowClient
     assert len(found.data.params) == 8
     root = Path(client.download_artifacts(found.info.run_id, "models"))
     assert (root / "model.pth").read_bytes() == (tmp_path / "model.pth").read_bytes()
+
+
+def test_settings_in_config(run: Running, tmp_path: Path) -> None:
+    code = snippet("Backend-Specific Settings")
+    there = code.replace("http://localhost:5000", f"sqlite:///{tmp_path}/mlflow.db")
+    client = run(there + STOP)
+
+    found = only_run(client, "Custom Experiment")
+    assert found.info.run_name == "baseline_run"
+    assert (found.data.tags["team"], found.data.tags["version"]) == ("ml", "v1.0")
+
+
+def test_from_tensorboard(run: Running) -> None:
+    code = snippet("From TensorBoard")
+    client = run(
+        f"from torch.utils.tensorboard import SummaryWriter\n{code}writer.add_scalar('a', 1.5, 0){STOP}"
+    )
+
+    assert points(client, only_run(client, "default"), "a") == [(0, 1.5)]
+
+
+def test_nested_runs(run: Running) -> None:
+    code = snippet("Nested Runs").replace(
+        "            # ... train with params ...\n",
+        "            tracelet.get_active_experiment().log_metric('loss', params['lr'], 0)\n",
+    )
+    client = run(f"import mlflow, tracelet\nparam_grid = [{{'lr': 0.5}}, {{'lr': 0.25}}]\n{code}")
+
+    parent, *children = all_runs(client, "Default")
+    assert parent.info.run_name == "hyperparameter_sweep"
+    assert [child.info.run_name for child in children] == ["child_{'lr': 0.5}", "child_{'lr': 0.25}"]
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
+    assert [points(client, child, "loss") for child in children] == [[(0, 0.5)], [(0, 0.25)]]
+    assert {found.info.status for found in (parent, *children)} == {"FINISHED"}
+
+
+def test_a_model_in_the_registry(run: Running) -> None:
+    model = (
+        "import torch\n"
+        "torch.manual_seed(0)\n"
+        "model = torch.nn.Linear(2, 1)\n"
+        "import mlflow.pytorch\n"
+        "mine = mlflow.active_run().info.run_id\n"
+    )
+    code = snippet("Model Registry Integration")
+    # MLflow refuses a pickled model by default; what it says is the user's to see.
+    allowed = "import os; os.environ['MLFLOW_ALLOW_PICKLE_DESERIALIZATION'] = 'true'\n"
+    client = run(
+        f"{START}{allowed}{model}try:\n{_indented(code)}except mlflow.MlflowException as e: print(e)\n{STOP}"
+    )
+
+    found = only_run(client, "p")
+    assert found.info.status == "FINISHED"
+    assert [version.run_id for version in client.search_model_versions("name='MyModel'")] in (
+        [found.info.run_id],
+        [],
+    )
+
+
+def _indented(code: str) -> str:
+    return "".join(f"    {line}" for line in code.splitlines(keepends=True))

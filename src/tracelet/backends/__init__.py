@@ -5,12 +5,13 @@ A name is, in this order: a file beside this one (`"mlflow"`), an attribute of a
 packages join. No member is imported before it is asked for, and its client not even then.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import pkgutil
 from typing import TYPE_CHECKING, Final
 
-from tracelet.backend import Backend
+from tracelet.backend import Backend, Reader
 from tracelet.errors import ConfigError, MissingDependency, suggestion
 
 if TYPE_CHECKING:
@@ -43,23 +44,74 @@ def names() -> list[str]:
     return sorted({*_own(), *_joined()})
 
 
+def source(text: str) -> tuple[Backend, dict[str, str]]:
+    """Find the backend that `text` names, and the options to read from there.
+
+    Args:
+        text: Such as `mlflow:http://host:5000`, `mlflow:./mlruns` or `journal:.tracelet`: what a
+            backend calls its sources, a colon, and the place. Without a place: where the backend
+            itself would look.
+
+    Raises:
+        ConfigError: It names no backend, one that cannot be read, or no place of the backend's.
+    """
+    scheme, _, place = text.partition(":")
+    backend = _of_scheme(scheme, text)
+    if backend.source is None or backend.reader is None:
+        raise ConfigError(f"backend {backend.name!r} cannot be read, so {text!r} is no source")
+    check_client(backend)
+    return backend, backend.source(place)
+
+
+def reader(text: str) -> Reader:
+    """Open the source that `text` names; see `source`."""
+    backend, options = source(text)
+    if backend.reader is None:  # which `source` has refused
+        raise ConfigError(f"backend {backend.name!r} cannot be read")
+    return backend.reader(options)
+
+
 def check_client(backend: Backend) -> None:
     """Make sure that a backend's client is installed, without importing it.
 
     Raises:
         MissingDependency: It is not; the message says what to type.
     """
-    if backend.client and not _installed(backend.client):
+    if not has_client(backend):
         raise MissingDependency(
             f"backend {backend.name!r} needs {backend.client!r}, which is not installed: {backend.install}"
         )
 
 
+def has_client(backend: Backend) -> bool:
+    """Tell whether a backend's client is installed, or none is needed; nothing is imported."""
+    return not backend.client or _installed(backend.client)
+
+
 def _installed(client: str) -> bool:
     try:
-        return importlib.util.find_spec(client) is not None
+        spec = importlib.util.find_spec(client)
     except (ImportError, ValueError):  # a parent package is missing, or a module without a spec
         return False
+    # A directory of that name, such as the `wandb/` that W&B leaves behind, is no client.
+    return spec is not None and spec.origin is not None
+
+
+def _of_scheme(scheme: str, text: str) -> Backend:
+    """Find the backend whose sources begin with `scheme` and a colon."""
+    listed = names()
+    if scheme in listed and (found := load(scheme)).scheme in {"", scheme}:
+        return found
+    known: list[str] = []
+    for name in listed:
+        with contextlib.suppress(ConfigError, ImportError, AttributeError):  # another package is broken
+            found = load(name)
+            known += [found.scheme or name] if found.reader is not None else []
+            if scheme and found.scheme == scheme:
+                return found
+    hint = suggestion(scheme, known) if ":" in text else ""
+    written = ", ".join(f"{name}:PLACE" for name in known) or "none"
+    raise ConfigError(f"{text!r} is no source; there are {written}.{hint}")
 
 
 def _own() -> set[str]:

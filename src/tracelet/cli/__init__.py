@@ -12,14 +12,13 @@ from typing import Annotated, NoReturn
 import typer
 
 import tracelet
-from tracelet.cli import ls, show, status, sync
+from tracelet.cli import compare, config, doctor, export, gc, init, ls, rm, show, status, sync
 from tracelet.errors import ConfigError, TraceletError
 
 # Without rich's boxes: what is printed on an error is to be read, copied and searched for.
 app = typer.Typer(
     name="tracelet",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -28,6 +27,13 @@ app.command("ls")(ls.ls)
 app.command("status")(status.status)
 app.command("sync")(sync.sync)
 app.command("show")(show.show)
+app.command("compare")(compare.compare)
+app.command("export")(export.export)
+app.command("doctor")(doctor.doctor)
+app.command("rm")(rm.rm)
+app.command("gc")(gc.gc)
+app.command("config")(config.config)
+app.command("init")(init.init)
 
 
 def _version(wanted: bool) -> None:
@@ -36,7 +42,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog="Exit codes: 0 fine; 1 something needs attention, or could not be done; 2 not understood;"
+    " 130 stopped by Ctrl-C."
+)
 def _about(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")

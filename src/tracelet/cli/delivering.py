@@ -141,7 +141,7 @@ def _prepare(job: Job) -> None:
     """
     run = status.read_run(job.directory)
     python = interpreter(run)
-    targets = {**job.added, **run.targets}
+    targets = {**run.targets, **job.added, **run.targets}  # in the run's order, what is new at the end
     if targets != run.targets or python != run.python:
         status.write_run(job.directory, msgspec.structs.replace(run, targets=targets, python=python))
 

@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tracelet.cli import output
+from tracelet.cli import completing, output
 from tracelet.cli.output import Column
 from tracelet.cli.runs import Json, Place, Run, look, shelf_at, word
-from tracelet.errors import JournalCorrupt
+from tracelet.errors import ConfigError, JournalCorrupt, suggestion
 from tracelet.journal import shelf, status
 
 _COLUMNS = (
@@ -30,21 +30,34 @@ def ls(
     ] = 20,
     everything: Annotated[bool, typer.Option("--all", "-a", help="List every run.")] = False,
     project: Annotated[str, typer.Option("--project", "-p", help="Only the runs of this project.")] = "",
+    wanted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--status",
+            "-s",
+            metavar="STATUS",
+            help="Only runs that are RUNNING, FINISHED, FAILED, KILLED or UNREADABLE.",
+            autocompletion=completing.statuses,
+        ),
+    ] = None,
     as_json: Json = False,
     place: Place = None,
 ) -> None:
     """List runs, the newest last: status, age, and how each delivery stands."""
+    statuses = {_status(word) for word in wanted or ()}
     where = shelf_at(place)
     directories = shelf.runs(where)
-    if project:
-        directories = [path for path in directories if _project(path) == project]
+    if project or statuses:
+        directories = [path for path in directories if _fits(path, project, statuses)]
     shown = directories if everything else directories[-number:]
     runs = [look(directory) for directory in shown]
     if as_json:
         output.document({"directory": str(where), "runs": msgspec.to_builtins(runs)})
         return
     if not runs:
-        output.remark(f"no runs{f' of the project {project!r}' if project else ''} in {where}")
+        of = f" of the project {project!r}" if project else ""
+        that = f" that are {' or '.join(sorted(statuses))}" if statuses else ""
+        output.remark(f"no runs{of}{that} in {where}")
         return
     now = time.time()
     output.table(_COLUMNS, [_row(run, now) for run in runs])
@@ -55,11 +68,20 @@ def ls(
         output.remark(f"{output.count(hidden, 'older run')} not shown; --all lists every one")
 
 
-def _project(directory: Path) -> str:
+def _status(word: str) -> str:
+    if word.upper() in completing.STATUSES:
+        return word.upper()
+    known = ", ".join(completing.STATUSES)
+    meant = suggestion(word.upper(), completing.STATUSES)
+    raise ConfigError(f"no status {word!r}; there are {known}.{meant}")
+
+
+def _fits(directory: Path, project: str, statuses: set[str]) -> bool:
     try:
-        return status.read_run(directory).project
+        run = status.read_run(directory)
     except JournalCorrupt:
-        return ""
+        return not project and "UNREADABLE" in statuses
+    return project in {"", run.project} and (not statuses or status.run_status(directory, run) in statuses)
 
 
 def _row(run: Run, now: float) -> list[str]:

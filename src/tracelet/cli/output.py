@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 NARROW: Final = 12  # characters below which a column is not cut
 GAP: Final = 2  # characters between two columns
 STYLES: Final = {
     "delivered": "green",
+    "kept": "green",
     "finished": "green",
     "FINISHED": "green",
     "RUNNING": "cyan",
@@ -59,9 +61,16 @@ def console(*, error: bool = False) -> "Console":
     return Console(stderr=error, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def line(text: str, style: str = "") -> "Text":
+    """Make one line, to be printed or to be part of a screen."""
+    from rich.text import Text
+
+    return Text(clean(text), style=style)
+
+
 def say(text: str, style: str = "") -> None:
     """Print one line."""
-    console().print(clean(text), style=style or None)
+    console().print(line(text, style))
 
 
 def remark(text: str) -> None:
@@ -69,24 +78,36 @@ def remark(text: str) -> None:
     print(f"tracelet: {clean(text)}", file=sys.stderr)
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], indent: int = 0) -> None:
+def table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], indent: int = 0, *, error: bool = False
+) -> None:
     """Print a table; on a terminal, long cells of its `cut` columns are cut to make it fit."""
+    out = console(error=error)
+    for drawn in grid(columns, rows, indent, out.width if out.is_terminal else None):
+        out.print(drawn)
+
+
+def grid(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], indent: int = 0, room: int | None = None
+) -> "list[Text]":
+    """Draw a table's lines, the header first; `room` is the characters it has, None for any number."""
     from rich.cells import cell_len
     from rich.text import Text
 
     header = [column.header for column in columns]
     lines = [header, *([clean(cell) for cell in row] for row in rows)]
-    out = console()
     widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
-    if out.is_terminal:
-        widths = _fitted(columns, widths, out.width - indent - GAP * (len(columns) - 1))
-    for line in lines:
-        drawn = Text(" " * indent)
-        for column, width, cell in zip(columns, widths, line, strict=True):
-            drawn.append(_padded(cell, width, column), style="bold" if line is header else _style(cell))
-            drawn.append(" " * GAP)
-        drawn.rstrip()
-        out.print(drawn)
+    if room is not None:
+        widths = _fitted(columns, widths, room - indent - GAP * (len(columns) - 1))
+    drawn: list[Text] = []
+    for cells in lines:
+        text = Text(" " * indent)
+        for column, width, cell in zip(columns, widths, cells, strict=True):
+            text.append(_padded(cell, width, column), style="bold" if cells is header else _style(cell))
+            text.append(" " * GAP)
+        text.rstrip()
+        drawn.append(text)
+    return drawn
 
 
 def _padded(cell: str, width: int, column: Column) -> str:
@@ -113,9 +134,12 @@ def _style(cell: str) -> str:
     return STYLES.get(cell.rpartition(" ")[2], "")
 
 
-def document(content: object) -> None:
-    """Print one JSON document; numbers that JSON does not have are given as "NaN" and "±Infinity"."""
-    print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
+def document(content: object, *, brief: bool = False) -> None:
+    """Print one JSON document, with `brief` in one line.
+
+    Numbers that JSON does not have are given as "NaN" and "±Infinity".
+    """
+    print(json.dumps(_finite(content), indent=None if brief else 2, allow_nan=False), flush=True)
 
 
 def _finite(value: Any) -> Any:
@@ -141,6 +165,15 @@ def span(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{max(0.0, seconds):.0f}s"
+
+
+def size(number: float) -> str:
+    """Write a number of bytes in its largest unit; a KB has 1024, as in the settings."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if number < 1000:  # noqa: PLR2004  "1000.0 KB" is wider than "1.0 MB"
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TB"
 
 
 def count(number: int, singular: str, plural: str = "") -> str:

@@ -143,7 +143,9 @@ def _target(
         settings=resolved.of(backend.name),
         environ={**lent, **os.environ},
         project=run.project,
+        name=run.name,
         directory=here,
         script_directory=here,
     )
-    return Target(load, backend.configure(configuration)), lent
+    relayed = backend.writer is not None
+    return Target(load, backend.configure(configuration), relayed=relayed), lent

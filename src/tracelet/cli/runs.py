@@ -11,10 +11,11 @@ from typing import Annotated, TypeAlias
 import msgspec
 import typer
 
-from tracelet.errors import ConfigError, JournalCorrupt
+from tracelet.errors import ConfigError, JournalCorrupt, JournalError
 from tracelet.journal import shelf, status
 from tracelet.journal.locks import held
 from tracelet.journal.overview import BackendOverview, RunOverview, overview
+from tracelet.settings.kinds import DURATION
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Place: TypeAlias = Annotated[
@@ -61,18 +62,43 @@ def shelf_at(place: Path | None) -> Path:
     """Find the runs' directory.
 
     Raises:
-        ConfigError: The directory that was named does not exist.
+        ConfigError: The directory that was named does not exist, or is none.
+        JournalError: It cannot be read.
     """
     if place is None:
         try:
-            return shelf.locate(Path.cwd(), os.environ)
+            found = shelf.locate(Path.cwd(), os.environ)
         except FileNotFoundError as error:
             raise ConfigError("the working directory is gone; change to another, or give --dir") from error
+        return _readable(found)
     if not place.is_dir():
         raise ConfigError(f"there is no directory {place}; --dir names the one that holds the runs")
     whole = place.absolute()  # relays work in another directory
     inside = whole / ".tracelet"
-    return inside if inside.is_dir() else whole
+    return _readable(inside if inside.is_dir() else whole)
+
+
+def _readable(place: Path) -> Path:
+    """Make sure that a shelf can be listed, if it is there: one that cannot is not an empty one."""
+    try:
+        os.scandir(place).close()
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError as error:
+        raise ConfigError(
+            f"{place} is no directory; TRACELET_DIR names the one that holds the runs"
+        ) from error
+    except OSError as error:
+        raise JournalError(f"the runs in {place} cannot be listed: {error.strerror or error}") from error
+    return place
+
+
+def seconds(text: str | float) -> float:
+    """Understand a duration that stands on the command line, as settings are understood."""
+    try:
+        return DURATION.parse(text)
+    except TypeError as error:
+        raise typer.BadParameter(f"{text!r} is no duration; it takes {error}") from error
 
 
 def look(directory: Path) -> Run:
@@ -98,6 +124,8 @@ def look(directory: Path) -> Run:
 
 def word(backend: BackendOverview) -> str:
     """Say in one phrase how a delivery stands."""
+    if not backend.relayed:
+        return "kept"
     if backend.state in {"refused", "unavailable"}:
         return backend.state
     if backend.state != "finished" and backend.pending:

@@ -1,130 +1,262 @@
 """`tracelet show`: everything that one run recorded, in brief."""
 
-import math
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
-from tracelet.cli import digest, output
+from tracelet.cli import completing, digest, output, plot
+from tracelet.cli.figures import figure, fits, fitting, took, whole
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, look, shelf_at, what, word
-from tracelet.journal import shelf
+from tracelet.cli.plot import Series
+from tracelet.cli.runs import Json, Place, Run, what, word
+from tracelet.cli.sources import From, Origin, opened
+from tracelet.errors import ConfigError
 from tracelet.journal import status as files
 
 FEW: Final = 5  # rejects that are shown without being asked for
+MANY: Final = 50  # rows of one table that a terminal shows without being asked for more
+FULL, FEWER = 6, 4  # digits of a value; fewer where they would leave no room
+TREND: Final = (8, 24)  # characters that a metric's line has at least, or is left out; and at most
 
-_METRICS: Final = (
-    Column("metric"),
-    Column("points", right=True),
-    Column("first step", right=True),
+_METRIC: Final = Column("metric", cut=True)
+_POINTS: Final = Column("points", right=True)
+_STEPS: Final = Column("steps", right=True)
+_LAST: Final = Column("last", right=True)
+_MIN: Final = Column("min", right=True)
+_MAX: Final = Column("max", right=True)
+_AT: Final = Column("at", right=True)
+_NAN: Final = Column("NaN", right=True)
+_TREND: Final = Column("trend")
+_PAIRS: Final = (Column("name"), Column("value", cut=True))
+_TEXTS: Final = (
+    Column("text"),
+    Column("count", right=True),
     Column("last step", right=True),
-    Column("last", right=True),
-    Column("min", right=True),
-    Column("max", right=True),
-    Column("NaN", right=True),
+    Column("last", cut=True),
 )
+_ARTIFACTS: Final = (Column("path"), Column("bytes", right=True), Column("left at"))
 _DELIVERIES: Final = (Column("backend"), Column("delivery"), Column("page or view"))
 _REJECTS: Final = (Column("backend"), Column("rejected"), Column("reason"))
 
 
 def show(
-    wanted: Annotated[str, typer.Argument(metavar="RUN", help="An id, its beginning or end, or a name.")],
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="An id, its beginning or end, or a name.", autocompletion=completing.runs
+        ),
+    ],
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", "-m", metavar="NAME", help="Only these metrics; 'val/*' names several."),
+    ] = None,
+    plots: Annotated[
+        list[str] | None,
+        typer.Option("--plot", metavar="NAME", help="Draw these metrics; 'val/*' names several."),
+    ] = None,
+    log: Annotated[
+        bool | None,
+        typer.Option("--log/--linear", help="How a plot's values are drawn, if not as fits them."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="NAME", help="Print the last text of this name and nothing else."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Show every row, and values in full, on a terminal too.")
+    ] = False,
     rejects: Annotated[
         bool, typer.Option("--rejects", help="Show every reject, and not only the first.")
     ] = False,
     as_json: Json = False,
+    source: From = "",
     place: Place = None,
 ) -> None:
-    """Show what a run recorded: params, tags, metrics, artifacts, deliveries and rejects."""
-    directory = shelf.find(shelf_at(place), wanted)
-    run_file = files.read_run(directory)
-    run = look(directory)
-    found = digest.read(directory, final=files.has_ended(directory, run_file))
-    refused = {backend.name: files.rejects(directory, backend.name) for backend in run.backends}
+    """Show what a run recorded: params, tags, metrics, texts, artifacts, deliveries and rejects."""
+    if as_json and (plots or text is not None):
+        raise ConfigError("--json prints one document; --plot and --text do not go with it")
+    if rejects and source:
+        raise ConfigError("--rejects speaks of what was delivered from here; it does not go with --from")
+    sketch = plot.SKETCH if output.console().is_terminal and not as_json else 0
+    with opened(place, source, [wanted]) as (origin,):
+        gathering = digest.Gathering(lambda name: plot.DETAIL if fits(name, plots or ()) else sketch)
+        found = gathering.take(origin.events(gathering.damaged)).digest
+    drawn = fitting(plots or (), found.metrics, "metric")
+    if metrics:
+        found.metrics = fitting(metrics, found.metrics, "metric")
     if as_json:
-        head = {"host": run_file.host, "pid": run_file.trainer.pid, "working_directory": run_file.directory}
-        content: Any = msgspec.to_builtins(run) | head | msgspec.to_builtins(found)
-        output.document(content | {"rejects": msgspec.to_builtins(refused)})
-        return
-    _head(run, run_file, found)
-    _pairs("params", found.params)
-    _pairs("tags", found.tags)
-    _metrics(found)
-    _artifacts(found)
-    _deliveries(run)
-    _rejects(refused, every=rejects)
+        output.document(_document(origin, found, source))
+    elif text is not None:
+        print(_last_text(found, text))
+    else:
+        page = _Page(gathering, found, brief=output.console().is_terminal and not everything)
+        _head(origin, found, source)
+        page.show()
+        for name in drawn:
+            plot.show(name, [Series(name, gathering.course(name))], log=log)
+        page.files()
+        if origin.run is not None:
+            _deliveries(origin.run)
+            _rejects(_refused(origin.run), every=rejects)
 
 
-def _head(run: Run, run_file: files.RunFile, found: digest.Digest) -> None:
-    started = run.started if found.started is None else found.started
+def _document(origin: Origin, found: digest.Digest, source: str) -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.to_builtins(found)
+    started = origin.started if found.started is None else found.started
+    if origin.run is None:
+        named = {"run_id": origin.id, "name": origin.name, "project": origin.project, "source": source}
+        return named | content | {"started": started, "status": found.status or origin.status}
+    run_file = files.read_run(Path(origin.run.directory))
+    return {
+        **msgspec.to_builtins(origin.run),
+        "host": run_file.host,
+        "pid": run_file.trainer.pid,
+        "working_directory": run_file.directory,
+        **content,
+        "started": started,
+        "status": origin.run.status,
+        "rejects": msgspec.to_builtins(_refused(origin.run)),
+    }
+
+
+def _last_text(found: digest.Digest, name: str) -> str:
+    """Find a text; a terminal must not obey what stands in it."""
+    text, *others = fitting([name], found.texts, "text").values()
+    if others:
+        raise ConfigError(f"{1 + len(others)} texts fit {name!r}, and --text prints one; give its whole name")
+    if not sys.stdout.isatty():
+        return text.last
+    return "\n".join(output.clean(line.expandtabs()) for line in text.last.splitlines())
+
+
+def _head(origin: Origin, found: digest.Digest, source: str) -> None:
+    started = origin.started if found.started is None else found.started
+    begun, mode = output.moment(started), ""
+    if origin.run is not None:
+        run_file = files.read_run(Path(origin.run.directory))
+        begun, mode = f"{begun} on {run_file.host}, process {run_file.trainer.pid}", origin.run.mode
     lines = {
-        "name": run.name,
-        "project": run.project,
+        "name": origin.name,
+        "project": origin.project,
         "group": found.group,
         "job type": found.job_type,
-        "status": run.status + (f": {found.reason}" if found.reason else ""),
-        "mode": run.mode,
-        "started": f"{output.moment(started)} on {run_file.host}, process {run_file.trainer.pid}",
-        "ended": f"{output.moment(found.ended)}, after {_took(found.ended - started)}" if found.ended else "",
+        "parent": found.parent,
+        "status": (found.status or origin.status) + (f": {found.reason}" if found.reason else ""),
+        "mode": mode,
+        "started": begun,
+        "ended": f"{output.moment(found.ended)}, after {took(found.ended - started)}" if found.ended else "",
         "records": f"{found.records:,}",
         "lost": f"{found.lost:,} could not be written by the training process" if found.lost else "",
         "damaged": f"{output.count(found.damaged, 'place')} cannot be read" if found.damaged else "",
-        "directory": run.directory,
+        "directory": origin.run.directory if origin.run else "",
+        "source": source,
         "note": found.note,
     }
-    output.say(run.run_id, "bold")
+    output.say(origin.id, "bold")
     for name, text in lines.items():
         if text:
             output.say(f"  {name:<10} {text}")
 
 
-def _took(seconds: float) -> str:
-    minutes, rest = divmod(max(0.0, seconds), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return (
-        f"{hours}h {minutes}m {rest:.0f}s"
-        if hours
-        else f"{minutes}m {rest:.0f}s"
-        if minutes
-        else f"{rest:.1f}s"
-    )
+class _Page:
+    """The tables of what was recorded; with `brief`, long ones and long values are cut."""
+
+    def __init__(self, gathering: digest.Gathering, found: digest.Digest, *, brief: bool) -> None:
+        self._gathering, self._found, self._brief = gathering, found, brief
+
+    def show(self) -> None:
+        """Print params, tags and metrics."""
+        found = self._found
+        for title, pairs in (("params", found.params), ("tags", found.tags)):
+            self._table(title, _PAIRS, [(name, str(value)) for name, value in pairs.items()])
+        self._metrics()
+
+    def files(self) -> None:
+        """Print texts and artifacts."""
+        found = self._found
+        texts = [
+            (name, f"{text.count:,}", whole(text.last_step), _beginning(text.last))
+            for name, text in found.texts.items()
+        ]
+        self._table("texts", _TEXTS, texts)
+        artifacts = [(file.path, f"{file.size:,}", file.reference) for file in found.artifacts]
+        left = any(file.reference for file in found.artifacts)  # by `log_artifact(copy=False)`
+        width = len(_ARTIFACTS) if left else len(_ARTIFACTS) - 1
+        self._table("artifacts", _ARTIFACTS[:width], [row[:width] for row in artifacts])
+
+    def _metrics(self) -> None:
+        names = self._shown(self._found.metrics)
+        columns, rows = self._figures(names, FULL, points=True)
+        out = output.console()
+        if out.is_terminal and rows:
+            # For a metric's line a narrow terminal gives up digits, and then a column.
+            for digits, points in ((FULL, True), (FEWER, True), (FEWER, False)):
+                columns, rows = self._figures(names, digits, points=points)
+                wide = max(line.cell_len for line in output.grid(columns, rows, indent=2))
+                room = min(TREND[1], out.width - wide - output.GAP)
+                if room >= TREND[0]:
+                    columns.append(_TREND)
+                    for row in rows:
+                        row.append(plot.sparkline(self._gathering.course(row[0]), room, plot.glyphs()))
+                    break
+        self._table("metrics", columns, rows, of=len(self._found.metrics))
+
+    def _figures(
+        self, names: Iterable[str], digits: int, *, points: bool
+    ) -> tuple[list[Column], list[list[str]]]:
+        """Make the columns and rows of the metrics' table; the number of NaN only where there is one."""
+        metrics = {name: self._found.metrics[name] for name in names}
+        nan = any(metric.nan for metric in metrics.values())
+        cells = [
+            (_METRIC, list(metrics)),
+            *([(_POINTS, [f"{metric.points:,}" for metric in metrics.values()])] if points else []),
+            (_STEPS, [_steps(metric) for metric in metrics.values()]),
+            (_LAST, [figure(metric.last, digits) for metric in metrics.values()]),
+            (_MIN, [figure(metric.min, digits) for metric in metrics.values()]),
+            (_AT, [whole(metric.min_step) for metric in metrics.values()]),
+            (_MAX, [figure(metric.max, digits) for metric in metrics.values()]),
+            (_AT, [whole(metric.max_step) for metric in metrics.values()]),
+            *([(_NAN, [whole(metric.nan or None) for metric in metrics.values()])] if nan else []),
+        ]
+        return [column for column, _ in cells], [
+            list(row) for row in zip(*(cell for _, cell in cells), strict=True)
+        ]
+
+    def _shown(self, names: Iterable[str]) -> list[str]:
+        return list(names)[: MANY if self._brief else None]
+
+    def _table(
+        self, title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], of: int | None = None
+    ) -> None:
+        if not rows:
+            return
+        _section(title)
+        if not self._brief:
+            columns = [dataclasses.replace(column, cut=False) for column in columns]
+        shown = rows[: MANY if self._brief else None]
+        output.table(columns, shown, indent=2)
+        if hidden := (of or len(rows)) - len(shown):
+            output.remark(f"{hidden:,} more {title}; --all shows every one")
+
+
+def _steps(metric: digest.MetricDigest) -> str:
+    steps = (whole(step) for step in (metric.first_step, metric.last_step) if step is not None)
+    return "..".join(dict.fromkeys(steps))
+
+
+def _beginning(text: str) -> str:
+    """Take a text's first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def _section(title: str) -> None:
     output.say("")
     output.say(title, "bold")
-
-
-def _pairs(title: str, pairs: dict[str, Any]) -> None:
-    if pairs:
-        _section(title)
-        rows = [(name, str(value)) for name, value in sorted(pairs.items())]
-        output.table((Column("name"), Column("value")), rows, indent=2)
-
-
-def _metrics(found: digest.Digest) -> None:
-    if found.metrics:
-        _section("metrics")
-        rows = [(name, *_figures(metric)) for name, metric in found.metrics.items()]
-        output.table(_METRICS, rows, indent=2)
-
-
-def _figures(metric: digest.MetricDigest) -> tuple[str, ...]:
-    steps = ("" if step is None else f"{step:,}" for step in (metric.first_step, metric.last_step))
-    values = (_figure(value) for value in (metric.last, metric.min, metric.max))
-    return (f"{metric.points:,}", *steps, *values, f"{metric.nan:,}" if metric.nan else "")
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else "NaN" if math.isnan(value) else f"{value:.6g}"
-
-
-def _artifacts(found: digest.Digest) -> None:
-    if found.artifacts:
-        _section("artifacts")
-        rows = [(artifact.path, f"{artifact.size:,}", artifact.reference) for artifact in found.artifacts]
-        output.table((Column("path"), Column("bytes", right=True), Column("left at")), rows, indent=2)
 
 
 def _deliveries(run: Run) -> None:
@@ -135,6 +267,10 @@ def _deliveries(run: Run) -> None:
     for backend in run.backends:
         if backend.error:
             output.say(f"  {backend.name} error: {backend.error}")
+
+
+def _refused(run: Run) -> dict[str, list[files.Reject]]:
+    return {backend.name: files.rejects(Path(run.directory), backend.name) for backend in run.backends}
 
 
 def _rejects(refused: dict[str, list[files.Reject]], *, every: bool) -> None:

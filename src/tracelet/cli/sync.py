@@ -8,15 +8,15 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 import typer
 
-from tracelet.cli import output
+from tracelet.cli import completing, output
 from tracelet.cli.delivering import Interrupt, Job, View, deliver
 from tracelet.cli.planning import plan
 from tracelet.cli.progress import Bars, Lines, Silent
-from tracelet.cli.runs import Json, Place, Run, look, shelf_at, what, word
-from tracelet.errors import ConfigError, TraceletError
-from tracelet.journal import status
+from tracelet.cli.runs import Json, Place, Run, look, seconds, shelf_at, what, word
+from tracelet.errors import TraceletError
+from tracelet.events import Artifact
+from tracelet.journal import holdings, status
 from tracelet.journal.overview import BackendOverview
-from tracelet.settings import TraceletSettings
 
 PATIENCE: Final = 60.0  # seconds
 FEW: Final = 3  # rejects whose reasons are told for each backend
@@ -31,26 +31,23 @@ class Outcome(NamedTuple):
     fine: bool
 
 
-def _seconds(text: str | float) -> float:
-    try:
-        return dict(TraceletSettings(linger=text).items())["linger"]
-    except ConfigError as error:
-        raise typer.BadParameter(
-            f'{text!r} is no duration; it takes seconds, or "30s", "10m", "1h"'
-        ) from error
-
-
 def sync(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN", help="An id, its beginning or end, or a name; else all that is undelivered."
+            metavar="RUN",
+            help="An id, its beginning or end, or a name; else all that is undelivered.",
+            autocompletion=completing.runs,
         ),
     ] = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            "--backend", "-b", metavar="NAME", help="Only to this one, also if the run did not have it."
+            "--backend",
+            "-b",
+            metavar="NAME",
+            help="Only to this one, also if the run did not have it.",
+            autocompletion=completing.backends,
         ),
     ] = None,
     patience: Annotated[
@@ -59,7 +56,7 @@ def sync(
             "--patience",
             "--timeout",
             metavar="DURATION",
-            parser=_seconds,
+            parser=seconds,
             help="Leave a run when nothing has moved for this long.",
         ),
     ] = PATIENCE,
@@ -114,12 +111,26 @@ def _outcome(job: Job, problem: str) -> Outcome:
             sentences.append(f"{name}: not added, since the run's own keeper is at work; try again later")
         else:
             sentences.append(f"{name}: {_sentence(job.directory, delivery)}")
-        fine = fine and delivery is not None and word(delivery) == "delivered"
+        fine = fine and delivery is not None and word(delivery) in {"delivered", "kept"}
+        if delivery is not None and not delivery.relayed and name in job.added:
+            gone = holdings.missing(job.directory)
+            sentences += [f"{name}: {_gone(gone)}"] if gone else []
+            fine = fine and not gone
     return Outcome(run, job.backends, tuple(sentences), fine=fine)
+
+
+def _gone(artifacts: Sequence[Artifact]) -> str:
+    """Say what a run lacks that is kept from now on, and was not before."""
+    named = ", ".join(artifact.path for artifact in artifacts[:FEW])
+    more = f" and {len(artifacts) - FEW:,} more" if len(artifacts) > FEW else ""
+    what = output.count(len(artifacts), "artifact")
+    return f"the bytes of {what} are gone, deleted once the other backends had them: {named}{more}"
 
 
 def _sentence(directory: Path, delivery: BackendOverview) -> str:
     """Say how a delivery ended."""
+    if not delivery.relayed:
+        return f"kept here, {output.count(delivery.delivered, 'record')}"
     if delivery.state != "finished":
         reason = delivery.error or f"see {directory / f'relay.{delivery.name}.log'}"
         return f"{delivery.state}, {output.count(delivery.pending, 'record')} left: {reason}"

@@ -20,6 +20,7 @@
         keeper-41bc09e2-0000.seg
         blobs/3a/3a7bd3…            artifacts' bytes, by their sha256
         cursor.mlflow               how far the relay to mlflow has delivered
+        cursor.local                how much there is, where the journal itself is the store
         status.mlflow               what that relay is doing; its heartbeat
         rejects.mlflow              what mlflow would not take, one JSON line each
         keeper.lock relay.mlflow.lock
@@ -93,6 +94,10 @@ A cursor maps segment to offset: everything before it has been acknowledged by t
 replaced as a whole (`write`, then `rename`) after the tracker has acknowledged, so after a crash
 the same records may be read again, and none is skipped.
 
+A backend whose target in `run.json` says `"relayed": false` has the journal itself as its store. It
+has everything at once: no relay runs for it, and its cursor, if there is one, has no offsets, only
+what the keeper counted when the run had ended.
+
 # Durability
 
 `process` (the default) asks nothing of the disk: the kernel has the bytes when `write` returns.
@@ -102,7 +107,8 @@ calls it after each append.
 # Deleting
 
 A blob goes once every configured backend has acknowledged all of the run and none rejected it. A
-run's directory goes `retention` after that. Nothing else is ever deleted.
+run's directory goes `retention` after that. Of a run that has a backend whose store the journal is,
+nothing goes. Nothing else is ever deleted, unless the user says so (`removal`).
 
 # Invariants, each with its test in `tests/journal/`
 

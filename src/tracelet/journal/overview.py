@@ -5,9 +5,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from tracelet.journal import cursors, status
+from tracelet.journal import cursors, holdings, status
 from tracelet.journal.locks import held
-from tracelet.journal.status import State
+from tracelet.journal.status import RunFile, State
 
 _AT_WORK: Final = frozenset({"starting", "delivering", "idle", "finished"})
 
@@ -17,10 +17,12 @@ class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: What its relay does, or did last: waiting (none ever ran), starting, delivering,
-            idle, unavailable, refused, stopped or finished.
+            idle, unavailable, refused, stopped or finished. Without a relay: idle until the run
+            has ended, then finished.
         since: When `state` began, in seconds since the epoch; 0 if not known.
         progressed: When the tracker last acknowledged something; 0 if never.
         delivered: Records that the tracker has acknowledged, the run's start and end among them.
+            Without a relay: those in the journal; of very many an estimate, until the run has ended.
         pending: Records that it has not.
         rejected: Records, params or tags that it would not take; `tracelet show` lists them.
         merged: Of the delivered points, those that became one with an equal one.
@@ -29,6 +31,7 @@ class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
         id: The tracker's own id of the run.
         url: The run's page; empty where no server shows one.
         view: A command that shows the run where there is no page.
+        relayed: Whether a relay delivers to it; else the journal itself is its store.
     """
 
     name: str
@@ -44,6 +47,7 @@ class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     url: str
     view: str
+    relayed: bool = True
 
 
 class RunOverview(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,32 +75,6 @@ class RunOverview(msgspec.Struct, frozen=True, kw_only=True):
         return all(backend.state == "finished" for backend in self.backends)
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a run, as `stop_logging` returns it.
-
-    Attributes:
-        status: How the run ended.
-        backends: Each backend's share; `state` is "finished" where it has all of the run.
-        lost: Records that could not be written to the journal.
-        dropped: Records that a signal handler or `__del__` made inside another record.
-        seconds: How long ending took.
-    """
-
-    run_id: str
-    name: str
-    status: str
-    backends: tuple[BackendOverview, ...] = ()
-    lost: int = 0
-    dropped: int = 0
-    seconds: float = 0.0
-
-    @property
-    def delivered(self) -> bool:
-        """Whether every backend has all of the run and took all of it."""
-        complete = all(backend.state == "finished" and not backend.rejected for backend in self.backends)
-        return complete and not self.lost
-
-
 def overview(directory: Path) -> RunOverview:
     """Look at a run.
 
@@ -104,22 +82,49 @@ def overview(directory: Path) -> RunOverview:
         JournalCorrupt: `directory` is not a run that this version can read.
     """
     run = status.read_run(directory)
+    how = status.run_status(directory, run)
+    counted = {
+        name: (cursors.load if target.relayed else holdings.count)(directory, name)
+        for name, target in run.targets.items()
+    }
     return RunOverview(
         run_id=run.run_id,
         name=run.name,
         project=run.project,
-        status=status.run_status(directory, run),
+        status=how,
         mode=run.mode,
         time=run.time,
         directory=str(directory),
-        lost=max((cursors.load(directory, name).lost for name in run.targets), default=0),
-        backends=tuple(_backend(directory, name) for name in run.targets),
+        lost=max((cursor.lost for cursor in counted.values()), default=0),
+        backends=tuple(
+            _relayed(directory, name, cursor) if name in run.relayed else _store(name, run, cursor, how)
+            for name, cursor in counted.items()
+        ),
     )
 
 
-def _backend(directory: Path, name: str) -> BackendOverview:
+def _store(name: str, run: RunFile, cursor: cursors.Cursor, how: str) -> BackendOverview:
+    """Look at a backend that has everything at once."""
+    return BackendOverview(
+        name=name,
+        state="idle" if how == "RUNNING" else "finished",
+        since=0.0,
+        progressed=0.0,
+        delivered=cursor.delivered,
+        pending=0,
+        rejected=0,
+        merged=0,
+        degraded=0,
+        error="",
+        id=run.run_id,
+        url="",
+        view=f"tracelet show {run.run_id}",
+        relayed=False,
+    )
+
+
+def _relayed(directory: Path, name: str, cursor: cursors.Cursor) -> BackendOverview:
     said = status.read_delivery(directory, name)
-    cursor = cursors.load(directory, name)
     complete = status.is_complete(directory, name)
     state = "finished" if complete else "waiting" if said.pid == 0 else said.state
     if not complete and state in _AT_WORK and not held(directory / f"relay.{name}.lock"):

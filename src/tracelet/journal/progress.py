@@ -53,6 +53,28 @@ def wait_for(
         pause.wait(LOOK)
 
 
+def published(
+    directory: Path, name: str, timeout: float, look: Callable[[], None], enough: Callable[[], bool]
+) -> str:
+    """Wait until a relay has published the tracker's id of the run; empty if it does not come.
+
+    Args:
+        directory: The run's directory.
+        name: The backend's name in the run.
+        timeout: Seconds. One that refuses, or has been unavailable for some, is not waited for.
+        look: Called at each look.
+        enough: Asked at each look; True ends the waiting.
+    """
+    until = time.monotonic() + timeout
+    pause = threading.Event()
+    while True:
+        found = status.read_delivery(directory, name).id
+        if found or enough() or time.monotonic() >= until or _is_hopeless(directory, name):
+            return found
+        look()
+        pause.wait(LOOK)
+
+
 def _is_hopeless(directory: Path, name: str) -> bool:
     said = status.read_delivery(directory, name)
     if said.state == "refused":
@@ -62,14 +84,17 @@ def _is_hopeless(directory: Path, name: str) -> bool:
 
 def everything(directory: Path) -> Callable[[str], bool]:
     """Make a `reached` for: the backend has all of the run, its end included."""
-    return lambda name: cursors.load(directory, name).finished
+    at_once = status.stores(directory)
+    return lambda name: name in at_once or cursors.load(directory, name).finished
 
 
 def until_now(directory: Path) -> Callable[[str], bool]:
     """Make a `reached` for: the backend has all that is in the journal at this moment."""
-    there = status.sizes(directory)
+    there, at_once = status.sizes(directory), status.stores(directory)
 
     def reached(backend: str) -> bool:
+        if backend in at_once:
+            return True
         cursor = cursors.load(directory, backend)
         return status.last_records(directory, there, cursor.offsets)
 

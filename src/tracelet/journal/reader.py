@@ -7,7 +7,7 @@ for the next call. `final=True` says that nobody writes any more: then torn tail
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -295,6 +295,30 @@ class Reader:
                 writer = name.rpartition("-")[0]
                 trail = self._trails.setdefault(writer, _Trail(self._directory, self._cursor))
                 trail.segments.append(name)
+
+
+def stream(directory: Path, ends: Iterable[tuple[str, int]], limit: int) -> Iterator[Record]:
+    """Give the records of some segments, one segment after the other.
+
+    Args:
+        directory: The run's directory.
+        ends: The segments, each with the offset where to end.
+        limit: Records that are held in memory at once.
+
+    Raises:
+        JournalCorrupt: A newer version wrote a segment.
+        OSError: One cannot be read any more, or is gone.
+    """
+    for name, end in ends:
+        segment = _Segment(directory, name, 0)
+        while segment.offset < end:
+            records = segment.records(limit, final=True)
+            if segment.offset > end:  # it has grown since
+                records = [record for record in records if record.start < end]
+            yield from records
+            if not records:
+                (directory / name).stat()  # else it ended in what is no record
+                break
 
 
 def segments(directory: Path) -> list[str]:

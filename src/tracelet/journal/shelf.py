@@ -126,14 +126,17 @@ def undelivered(directories: Iterable[Path]) -> list[Path]:
 
 
 def expire(shelf: Path, now: float) -> list[Path]:
-    """Delete the runs that were delivered everywhere longer than their retention ago."""
+    """Delete the runs that were delivered everywhere longer than their retention ago.
+
+    A run that has a backend whose store the journal itself is stays.
+    """
     gone: list[Path] = []
     for directory in runs(shelf):
         try:
             run = status.read_run(directory)
         except JournalCorrupt:
             continue
-        if run.targets and status.is_delivered(directory, run):
+        if run.targets and not run.kept and status.is_delivered(directory, run):
             delivered = max(_delivered_at(directory, name) for name in run.targets)
             rejected = any(status.rejects(directory, name) for name in run.targets)  # the only copy
             if now - delivered > run.retention and not rejected:

@@ -25,15 +25,24 @@ State: TypeAlias = Literal["starting", "delivering", "idle", "unavailable", "ref
 BEAT: Final = "keeper.beat"
 """Touched by a run's keeper while it waits for the trainer, for whoever looks from another host."""
 ELSEWHERE: Final = 300.0  # seconds without a sign after which a run of another host has ended
+UNSAID: Final = "the training process ended without a word"
+"""The reason in the `RunFinished` of a trainer that did not write one."""
 COUNTED: Final = 4 * 1024 * 1024  # bytes; reading more, only to count, would take too long
 _TAIL: Final = 64 * 1024  # bytes; a RunFinished is far smaller
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A backend that a run goes to: what loads it, and the options it chose at the start."""
+    """A backend that a run goes to.
+
+    Attributes:
+        load: What loads it.
+        options: What it chose at the start.
+        relayed: Whether a relay delivers to it; else the journal itself is its store.
+    """
 
     load: str
     options: dict[str, str] = {}
+    relayed: bool = True
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +52,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         trainer: The process that trains.
         directory: Its working directory at the start, where relative paths begin.
         python: The interpreter that runs keeper and relays.
+        nice: How much keeper and relays leave the processor to others.
         linger: Seconds without progress after which the keeper leaves the rest to `tracelet sync`.
         retention: Seconds that a delivered run stays on disk.
     """
@@ -59,8 +69,19 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "online"
     durability: Durability = "process"
     linger: float = 600.0
+    nice: int = 10
     retention: float = 30 * 86400.0
     version: int = 1
+
+    @property
+    def relayed(self) -> tuple[str, ...]:
+        """The backends that a relay delivers to; the others have everything at once."""
+        return tuple(name for name, target in self.targets.items() if target.relayed)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the journal is itself one of the stores: then nothing of it is deleted."""
+        return len(self.relayed) < len(self.targets)
 
 
 class DeliveryStatus(msgspec.Struct, kw_only=True):
@@ -117,6 +138,15 @@ def read_run(directory: Path) -> RunFile:
     except (OSError, msgspec.MsgspecError) as error:
         message = f"{directory} is not a run that this version of tracelet can read: {error}"
         raise JournalCorrupt(message) from error
+
+
+def stores(directory: Path) -> frozenset[str]:
+    """Name the backends of a run whose store is the journal itself."""
+    try:
+        run = read_run(directory)
+    except JournalCorrupt:
+        return frozenset()
+    return frozenset(run.targets) - frozenset(run.relayed)
 
 
 def delivery_path(directory: Path, backend: str) -> Path:
@@ -210,7 +240,7 @@ def _last_event(directory: Path, segment: str) -> RunFinished | None:
 def lag(directory: Path, backend: str) -> int:
     """Count the records that a backend has not acknowledged yet; beyond some 100,000 an estimate."""
     waiting = backlog(directory, backend)
-    if waiting > COUNTED:
+    if waiting == 0 or waiting > COUNTED:
         return waiting // codec.FRAME.size
     reader = Reader(directory, cursors.load(directory, backend).offsets)
     behind = 0
@@ -221,6 +251,8 @@ def lag(directory: Path, backend: str) -> int:
 
 def backlog(directory: Path, backend: str) -> int:
     """Measure what a backend has not acknowledged yet, in bytes; cheaper than `lag`."""
+    if backend in stores(directory):
+        return 0
     offsets = cursors.load(directory, backend).offsets
     return sum(max(0, size - offsets.get(name, 0)) for name, size in sizes(directory).items())
 
@@ -254,13 +286,17 @@ def has_grown(directory: Path, cursor: cursors.Cursor) -> bool:
 
 def is_complete(directory: Path, backend: str) -> bool:
     """Tell whether a backend has all of a run, its end and what came after it included."""
-    cursor = cursors.load(directory, backend)
-    return cursor.finished and not has_grown(directory, cursor)
+    return backend in stores(directory) or _is_acknowledged(directory, backend)
 
 
 def is_delivered(directory: Path, run: RunFile) -> bool:
     """Tell whether every backend of a run has all of it, its end included."""
-    return all(is_complete(directory, name) for name in run.targets)
+    return all(_is_acknowledged(directory, name) for name in run.relayed)
+
+
+def _is_acknowledged(directory: Path, backend: str) -> bool:
+    cursor = cursors.load(directory, backend)
+    return cursor.finished and not has_grown(directory, cursor)
 
 
 def trainer_lives(directory: Path, run: RunFile) -> bool:

@@ -10,5 +10,6 @@
 - It holds no pipe, socket or file of the trainer: `python train.py | cat` ends with the trainer.
 - It ends when everything is delivered, when nothing has moved for `linger` seconds after the
   trainer's end, or when the run's directory is gone. `tracelet sync` does the rest, with this code.
+  Where the journal itself is the store there is nothing to deliver.
 - One keeper per run: a lock in its directory. A second one ends at once.
 """

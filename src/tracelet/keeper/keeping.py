@@ -11,7 +11,7 @@ from typing import Final
 
 from tracelet.errors import JournalCorrupt
 from tracelet.events import RunFinished
-from tracelet.journal import blobs, reader, shelf, status
+from tracelet.journal import blobs, holdings, reader, shelf, status
 from tracelet.journal.locks import Holder, this_host, this_process
 from tracelet.journal.progress import Movement
 from tracelet.journal.reader import segments
@@ -52,7 +52,7 @@ class Keeper:
         online = deliver_offline or self.run_file.mode == "online"
         self.relays = [
             Relay(directory, self.run_file, name)
-            for name in (self.run_file.targets if online else ())
+            for name in (self.run_file.relayed if online else ())
             if only is None or name in only
         ]
         self._patience = self.run_file.linger if patience is None else patience
@@ -89,10 +89,16 @@ class Keeper:
         return all(relay.finished for relay in self.relays)
 
     def tidy(self, now: float) -> None:
-        """Delete what nobody needs any more: blobs that every backend has, runs past their retention."""
+        """Delete what nobody needs any more: blobs that every backend has, runs past their retention.
+
+        Of a run whose journal is a store nothing is deleted; how much is in it is noted.
+        """
         with contextlib.suppress(JournalCorrupt, OSError):
             run = status.read_run(self.directory)
-            if run.targets and status.is_delivered(self.directory, run) and not self._has_rejects(run):
+            for name in status.stores(self.directory):
+                holdings.note(self.directory, name)
+            needed = run.kept or self._has_rejects(run)
+            if run.targets and status.is_delivered(self.directory, run) and not needed:
                 blobs.delete(self.directory)
         for gone in shelf.expire(self.directory.parent, now):
             _LOG.info("%s was delivered and is past its retention; it is deleted", gone.name)
@@ -132,7 +138,7 @@ class Keeper:
         when = time.time() if self._saw_it_live else self._last_write()
         writer = Writer(self.directory, "keeper")
         try:
-            return writer.finish(RunFinished(when, "KILLED", "the training process ended without a word"))
+            return writer.finish(RunFinished(when, "KILLED", status.UNSAID))
         finally:
             writer.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-_HUMBLE: Final = "{ echo 10 >/proc/self/autogroup; } 2>/dev/null"
+_HUMBLE: Final = "{{ echo {nice} >/proc/self/autogroup; }} 2>/dev/null"
 LOG_MAX: Final = 1024 * 1024  # bytes
 _ROLES: Final = frozenset(
     {
@@ -107,7 +107,9 @@ def start(
         os.close(errors)
 
 
-def start_detached(command_line: list[str], log: Path, directory: Path, environ: Mapping[str, str]) -> None:
+def start_detached(
+    command_line: list[str], log: Path, directory: Path, environ: Mapping[str, str], nice: int = 10
+) -> None:
     """Start a process that is nobody's child: the caller has nothing to reap.
 
     A shell starts it and is gone at once. Forking twice from here instead would copy the page
@@ -120,7 +122,7 @@ def start_detached(command_line: list[str], log: Path, directory: Path, environ:
     """
     shell = shutil.which("sh", path="/bin:/usr/bin")
     if shell is not None:
-        command_line = [shell, "-c", f'{_HUMBLE}; "$0" "$@" &', *command_line]
+        command_line = [shell, "-c", f'{_HUMBLE.format(nice=nice)}; "$0" "$@" &', *command_line]
     process = start(command_line, log, directory, environ, session=True)
     if shell is not None:
         process.wait()

@@ -27,4 +27,4 @@ def start_keeper(directory: Path, run: RunFile, extra: Mapping[str, str] | None 
     """
     environ = processes.child_environment(os.environ) | dict(extra or {})
     line = processes.command(run.python, "tracelet.keeper", str(directory))
-    processes.start_detached(line, directory / "keeper.log", Path(run.directory), environ)
+    processes.start_detached(line, directory / "keeper.log", Path(run.directory), environ, run.nice)

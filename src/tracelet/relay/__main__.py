@@ -21,7 +21,6 @@ from tracelet.journal.locks import holder, take
 from tracelet.relay import BROKEN, DONE, LOCKED, REFUSED
 from tracelet.relay.delivery import Delivery
 
-NICE: Final = 10  # training comes first
 _LOG: Final = logging.getLogger("tracelet.relay")
 
 
@@ -29,8 +28,6 @@ def main(arguments: list[str]) -> int:
     """Deliver one run to one backend until it is delivered or there is nobody left to wait for."""
     directory, name = Path(arguments[0]), arguments[1]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(NICE)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
@@ -48,7 +45,12 @@ def main(arguments: list[str]) -> int:
 def _deliver(directory: Path, name: str, stop: threading.Event) -> int:
     try:
         run = status.read_run(directory)
+        with contextlib.suppress(OSError, AttributeError):
+            os.nice(run.nice)  # training comes first
         target = run.targets[name]
+        if not target.relayed:
+            _LOG.info("the journal is the store of %s; there is nothing to deliver", name)
+            return DONE
         backend = backends.load(target.load)
         settings.lend_environment(Path(run.directory), (backend.variables, "TRACELET_"))
         backends.check_client(backend)

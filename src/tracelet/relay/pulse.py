@@ -61,8 +61,9 @@ class Pulse:
             self._save(now)
 
     def opened(self, remote: Remote) -> None:
-        """Note where the run is at the tracker."""
+        """Note where the run is at the tracker, at once: somebody may be waiting for its id."""
         self._status.id, self._status.url, self._status.view = remote.id, remote.url, remote.view
+        self._save(time.time())
 
     def succeeded(self) -> None:
         """Note that the last error is over."""

@@ -5,14 +5,12 @@ journal and on the backend's `Limits` alone, so a batch that is sent twice is th
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tracelet.backend import Backend
 from tracelet.events import Artifact, Event, Metric, Note, Params, Plain, RunStarted, Tags, Text
 from tracelet.journal.reader import Record
-from tracelet.relay.names import NameMap, digest_of
-
-NAME_TAG: Final = "tracelet.name."  # and a digest: the tag that tells a name too long for the tracker
+from tracelet.names import NAME_TAG, NameMap, digest_of
 
 
 class Item(NamedTuple):

@@ -10,7 +10,7 @@
     Note                 tag `mlflow.note.content`, the description that the UI shows
     group, job_type      tags `tracelet.group`, `tracelet.job_type`
     Text                 artifact `text/<name>/step-<step>+<milliseconds>+<digest>.txt`
-    Artifact             artifact of the same path
+    Artifact             artifact of the same path, if MLflow can keep it there (see `paths`)
     RunFinished          status and end time
     Lost                 nothing; it stays in the journal
 
@@ -21,12 +21,14 @@ file store doubles points, so it is not offered.
 
 import math
 import sys
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from tracelet import backend
 from tracelet.backend import Backend, BlobPath, Degradation, Limits, Options
+from tracelet.backends.mlflow.held import held
 from tracelet.backends.mlflow.options import configure
+from tracelet.backends.mlflow.sources import source
 from tracelet.events import Event, Metric
 
 __all__ = ["BACKEND", "LIMITS", "configure", "identity"]
@@ -59,6 +61,12 @@ DEGRADATIONS: Final = (
         becomes="escaped, reversibly",
     ),
     Degradation(what="a name longer than 250 characters", becomes="cut; a tag has the original"),
+    Degradation(
+        what="an artifact's path with `#`, `?`, `%`, a backslash or control characters",
+        becomes="escaped, reversibly",
+    ),
+    Degradation(what="the time of a param, tag, note or artifact", becomes="the time of the run's start"),
+    Degradation(what="the reason of a run's end", becomes="nothing"),
     Degradation(what="an empty directory among the artifacts", becomes="nothing"),
 )
 
@@ -75,10 +83,22 @@ def identity(event: Event) -> Hashable | None:
     return event.name, event.ordinal if event.step is None else event.step, round(event.time * 1000), kept
 
 
+def _reader(options: Options) -> backend.Reader:
+    from tracelet.backends.mlflow.reader import Reader
+
+    return Reader(options)
+
+
 def _writer(options: Options, blob: BlobPath) -> backend.Writer:
     from tracelet.backends.mlflow.writer import Writer  # the training process needs only `configure`
 
     return Writer(options, blob)
+
+
+def _attach(options: Options, live: backend.Live) -> Callable[[], None]:
+    from tracelet.backends.mlflow.inside import attach  # relays and commands have no use for it
+
+    return attach(options, live)
 
 
 BACKEND: Final = Backend(
@@ -90,7 +110,11 @@ BACKEND: Final = Backend(
     project_variable="MLFLOW_EXPERIMENT_NAME",
     configure=configure,
     writer=_writer,
+    source=source,
+    reader=_reader,
     identity=identity,
     confirms="write",
+    held=held,
+    attach=_attach,
     degradations=DEGRADATIONS,
 )

@@ -18,6 +18,7 @@ from tracelet.backend import UPLOAD_RATE
 from tracelet.backends.mlflow.options import SERVED, database_file, engine, sqlite_uri
 from tracelet.errors import JournalLocked, Refused, Unavailable
 from tracelet.journal.locks import take
+from tracelet.scrub import without_userinfo
 
 TIMEOUT: Final = 15  # seconds that a server may be silent; the client's own is 120, eight times over
 _CREATION: Final = 90.0  # seconds to wait for another process that is making the same database
@@ -87,9 +88,33 @@ def connect(uri: str, artifacts: str) -> Any:
         _make(file, artifacts)
     elif engine(uri) in SERVED:
         _knock(uri)
+        _check_served(uri)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
+
+
+def look(uri: str) -> None:
+    """Make sure that there is a store to read at `uri`; nothing is made, and nothing upgraded."""
+    file = database_file(uri)
+    if file is None:
+        if engine(uri) in SERVED:
+            _knock(uri)
+            if not _check_served(uri):
+                raise Refused(f"{without_userinfo(uri)} is empty: no run has been logged to it")
+        return
+    if not file.is_file():
+        raise Refused(f"there is no database at {file}: say where it is, as in mlflow:sqlite:///mlflow.db")
+    if not _version(file):
+        raise Refused(f"{file} is empty: no run has been logged to it")
+    _check(file)
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM experiments WHERE experiment_id = 0").fetchone():
+            raise Refused(
+                f"{file} lacks the experiment 'Default', and MLflow cannot open it without writing that: run "
+                f"`mlflow experiments search` with MLFLOW_TRACKING_URI='{sqlite_uri(file)}', if you may, or "
+                "with a copy of it, then `tracelet sync`"
+            )
 
 
 def _make(file: Path, artifacts: str) -> None:
@@ -189,6 +214,29 @@ def _check(file: Path) -> None:
             f"{file} has the schema of another version of MLflow: make a copy, run "
             f"`mlflow db upgrade '{sqlite_uri(file)}'`, then `tracelet sync`"
         )
+
+
+def _check_served(uri: str) -> bool:
+    """Refuse a database of another version, which MLflow would upgrade; tell whether it has any."""
+    from mlflow.store.db import utils
+
+    latest: Any = getattr(utils, "_get_latest_schema_revision", None)  # private: they may go
+    version_of: Any = getattr(utils, "_get_schema_version", None)
+    create: Any = getattr(utils, "create_sqlalchemy_engine", None)
+    if None in {latest, version_of, create}:
+        return True
+    database = create(uri)
+    try:
+        version = version_of(database)
+    finally:
+        database.dispose()
+    if version not in {None, latest()}:
+        shown = without_userinfo(uri)
+        raise Refused(
+            f"{shown} has the schema of another version of MLflow: make a copy, run "
+            f"`mlflow db upgrade '{shown}'`, then `tracelet sync`"
+        )
+    return version is not None
 
 
 def _knock(uri: str) -> None:

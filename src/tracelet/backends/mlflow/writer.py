@@ -1,8 +1,6 @@
 """Writing a run to MLflow."""
 
 import contextlib
-import hashlib
-import os
 import posixpath
 import shlex
 import shutil
@@ -15,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelet.backend import BlobPath, Options, Remote
 from tracelet.backends.mlflow.failures import Baffling, mapped
 from tracelet.backends.mlflow.options import database_file, engine
+from tracelet.backends.mlflow.paths import escaped, path_of
+from tracelet.backends.mlflow.sources import with_credentials
 from tracelet.backends.mlflow.stores import connect, patient, settle, slower
 from tracelet.errors import Refused, Rejected, Unavailable
 from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags, Text
-from tracelet.scrub import restore_userinfo
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -27,8 +26,8 @@ UID: Final = "tracelet.uid"
 CLAIMED: Final = "tracelet.claimed"
 """The tag of a run whose id has reached us; one without it has never been written to."""
 NOTE: Final = "mlflow.note.content"
+PARENT: Final = "mlflow.parentRunId"
 
-_CREDENTIALS: Final = ("TRACELET_MLFLOW_TRACKING_URI", "TRACELET_BACKEND_URL", "MLFLOW_TRACKING_URI")
 _REQUEST: Final = 900_000  # bytes of one request, at most; a server takes 1,000,000
 _TRIES: Final = 3  # of a batch whose failure nobody understands
 _PAUSE: Final = 1.0  # seconds before each
@@ -48,11 +47,15 @@ class Writer:
         stored = self._options["tracking_uri"]
         with mapped(opening=True):
             settle()
-            uri = restore_userinfo(stored, [os.environ.get(name, "") for name in _CREDENTIALS])
+            uri = with_credentials(stored)
             self._client = connect(uri, self._options["artifact_location"])
             self._uid = run.run_id
-            self._experiment = self._experiment_id(uri, self._options["experiment"] or run.project)
-            found = self._found() or self._create(run)
+            if adopted := self._options.get("run", ""):
+                found = self._adopt(adopted, run)
+                self._experiment = str(found.info.experiment_id)
+            else:
+                self._experiment = self._chosen_experiment(uri, run)
+                found = self._found() or self._create(run)
             self._run = str(found.info.run_id)
         if engine(stored) in {"http", "https"}:
             page = f"{stored.rstrip('/')}/#/experiments/{self._experiment}/runs/{self._run}"
@@ -80,6 +83,26 @@ class Writer:
         """See `Writer.close`."""
         self._client = None
 
+    def _adopt(self, run_id: str, run: RunStarted) -> "Run":
+        """Take a run of the script's own, and set our tags on it, once: later ones may be newer."""
+        found: Run = self._client.get_run(run_id)
+        if found.info.lifecycle_stage != "active":
+            raise _deleted(run_id)
+        if found.data.tags.get(UID) != run.run_id:
+            from mlflow.entities import RunTag
+
+            tags = _tags(run)
+            tags[UID] = tags.pop(UID)  # last: it says that the others are there
+            for request in _requests([], [], [RunTag(*pair) for pair in tags.items()]):
+                self._client.log_batch(run_id, **request, synchronous=True)
+        return found
+
+    def _chosen_experiment(self, uri: str, run: RunStarted) -> str:
+        chosen = self._options.get("experiment_id", "")
+        if not chosen:
+            return self._experiment_id(uri, self._options["experiment"] or run.project)
+        return self._active(self._client.get_experiment(chosen))
+
     def _experiment_id(self, uri: str, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
@@ -91,9 +114,12 @@ class Writer:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             found = self._client.get_experiment_by_name(name)  # another relay was faster
+        return self._active(found)
+
+    def _active(self, found: Any) -> str:
         if found.lifecycle_stage != "active":
             restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            raise Refused(f"the experiment {name!r} is deleted: `{restore}`, then `tracelet sync`")
+            raise Refused(f"the experiment {found.name!r} is deleted: `{restore}`, then `tracelet sync`")
         return str(found.experiment_id)
 
     def _create_experiment(self, uri: str, name: str) -> str:
@@ -120,25 +146,15 @@ class Writer:
         if not active:
             if not runs:
                 return None
-            run_id = runs[0].info.run_id
-            raise Refused(
-                f"the run {run_id} is deleted: `mlflow runs restore --run-id {run_id}`, then `tracelet sync`"
-            )
+            raise _deleted(runs[0].info.run_id)
         for run in active[1:]:
             if CLAIMED not in run.data.tags:
                 self._client.delete_run(run.info.run_id)
         return self._claim(active[0])
 
     def _create(self, run: RunStarted) -> "Run":
-        ours = {
-            UID: run.run_id,
-            NOTE: run.note,
-            "mlflow.user": self._options.get("user", ""),
-            "tracelet.group": run.group,
-            "tracelet.job_type": run.job_type,
-        }
-        tags = {**run.tags, **{name: value for name, value in ours.items() if value}}
-        tags.pop("mlflow.runName", None)  # MLflow refuses one that is not the name given
+        mlflows = {"mlflow.user": self._options.get("user", ""), PARENT: self._options.get("parent", "")}
+        tags = _tags(run) | {name: value for name, value in mlflows.items() if value}
         started = _milliseconds(run.time)
         return self._claim(self._client.create_run(self._experiment, started, tags, run.name or None))
 
@@ -155,16 +171,21 @@ class Writer:
             self._upload(artifact)
         for event in batch:
             if isinstance(event, Text):
-                self._client.log_text(self._run, event.text, text_path(event))
+                self._client.log_text(self._run, event.text, path_of(event))
             elif isinstance(event, RunFinished):
-                self._found()  # for what came true late
-                self._client.set_terminated(self._run, event.status, _milliseconds(event.time))
+                self._finish(event)
+
+    def _finish(self, event: RunFinished) -> None:
+        if self._options.get("run"):
+            return  # the script opened it, and ends it
+        self._found()  # for what came true late
+        self._client.set_terminated(self._run, event.status, _milliseconds(event.time))
 
     def _upload(self, artifact: Artifact) -> None:
         source = self._blob(artifact.digest) if artifact.digest else _unchanged(artifact)
         if not source.is_file():
             raise Rejected(f"artifact {artifact.path!r}: its bytes are not at {source} any more")
-        directory, name = posixpath.split(artifact.path)
+        directory, name = posixpath.split(escaped(artifact.path))
         with tempfile.TemporaryDirectory(prefix="tracelet-") as place, patient(artifact.size):
             named = Path(place, name)  # the client takes a file's own name
             try:
@@ -193,11 +214,22 @@ class Writer:
         raise Rejected(f"MLflow takes other records, but not this: {error}") from None
 
 
-def text_path(text: Text) -> str:
-    """Choose the artifact that holds a text: a repetition replaces it, and no other text does."""
-    step = "no-step" if text.step is None else f"step-{text.step:08d}"
-    digest = hashlib.sha256(text.text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"text/{text.name}/{step}+{_milliseconds(text.time)}+{digest}.txt"
+def _tags(run: RunStarted) -> dict[str, str]:
+    """Make the tags of a run, ours and its user's."""
+    ours = {
+        UID: run.run_id,
+        NOTE: run.note,
+        "tracelet.group": run.group,
+        "tracelet.job_type": run.job_type,
+    }
+    tags = {**run.tags, **{name: value for name, value in ours.items() if value}}
+    tags.pop("mlflow.runName", None)  # MLflow refuses one that is not the name given
+    return tags
+
+
+def _deleted(run_id: str) -> Refused:
+    restore = f"mlflow runs restore --run-id {run_id}"
+    return Refused(f"the run {run_id} is deleted: `{restore}`, then `tracelet sync`")
 
 
 def _milliseconds(seconds: float) -> int:

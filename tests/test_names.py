@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracelet.backend import Limits
-from tracelet.relay.names import NameMap, digest_of
+from tracelet.names import NameMap, digest_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

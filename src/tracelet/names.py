@@ -6,17 +6,18 @@ before "0x" is escaped too ("_0x5f_"), so every "_0x" is the beginning of an esc
 them from left to right gives back exactly what was written. The empty name is "_0x_".
 
 A name that is still too long is cut, and ends in `_0xh<16 hex digits>_`, of the sha256 of the
-original. Such a name alone does not tell the original: `NameMap.long_names` remembers it, and the
-relay stores it as the tag `tracelet.name.<digest>`.
+original. Such a name alone does not tell the original: `NameMap.long_names` remembers it, the
+relay stores it as the tag `tracelet.name.<digest>`, and a reader finds it there.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from tracelet.backend import Limits
 
+NAME_TAG: Final = "tracelet.name."  # and a digest: the tag that tells a name too long for the tracker
 EMPTY: Final = "_0x_"
 _DIGEST: Final = 16  # hex digits: 64 bits, enough that no two names of one run ever meet
 _LAST_CODE: Final = 0x10FFFF
@@ -71,8 +72,7 @@ class NameMap:
         mapped = self._refused.sub(_escaped, name)
         if len(mapped) <= self._length:
             return mapped
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
-        ending = f"_0xh{digest}_"
+        ending = f"_0xh{_digest(name)}_"
         mapped = "".join(_fitting(self._pieces(name), self._length - len(ending))) + ending
         self.long_names[mapped] = name
         return mapped
@@ -87,10 +87,24 @@ class NameMap:
         yield from name[done:]
 
 
+def originals(mapped: Iterable[str], tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the originals of cut names, as a run's tags tell them, for `from_tracker`."""
+    told = {name: tags.get(NAME_TAG + digest) for name in mapped if (digest := digest_of(name))}
+    return {
+        name: original
+        for name, original in told.items()
+        if original is not None and _digest(original) == digest_of(name)  # else it was cut itself
+    }
+
+
 def digest_of(mapped: str) -> str:
     """Return the digest that a cut name ends in, or an empty string for any other name."""
     escapes = list(_ESCAPE.finditer(mapped))  # from the left: an escape's end may look like another's start
     return escapes[-1]["digest"] or "" if escapes and escapes[-1].end() == len(mapped) else ""
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
 
 
 def _fitting(pieces: Iterator[str], room: int) -> Iterator[str]:
