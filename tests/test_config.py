@@ -76,7 +76,7 @@ def test_exactly_the_documented_keys_of_config_are_settings(place: Path) -> None
     [
         ("group", 7),
         ("tags", 3),
-        ("notes", None),
+        ("notes", 1.5),
         ("metrics_interval", "often"),
         ("max_image_size", (224, 224)),
     ],
@@ -117,3 +117,13 @@ def test_ordinary_hyperparameters_are_no_near_misses(
 
 def test_names_of_hyperparameters_need_not_be_text(place: Path) -> None:
     assert resolved(place, config={1: "a", None: "b"}).hyperparameters == {"1": "a", "None": "b"}  # pyright: ignore[reportArgumentType]
+
+
+def test_an_argument_that_was_not_given_is_no_mistake(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    args = argparse.Namespace(notes=None, tags=None, run_name=None, lr=0.1)
+
+    found = resolved(place, config=vars(args), environ={"TRACELET_NOTES": "from outside"})
+
+    assert found.hyperparameters == vars(args)
+    assert found.notes == "from outside"
+    assert not caplog.records

@@ -223,7 +223,7 @@ def test_a_text_without_a_name_or_with_a_step_that_is_none_is_told(
 
     assert [(event.name, event.step) for event in texts(exp)] == [("sample", None)]
     assert "a text needs a name" in caplog.text
-    assert "text 'sample': the step 1.5 is not a whole number; logged without a step" in caplog.text
+    assert "text 'sample': the step 1.5 is no whole number; logged without a step" in caplog.text
 
 
 def test_a_file_is_kept_as_it_was_when_it_was_logged(exp: Experiment, tmp_path: Path) -> None:
@@ -265,6 +265,43 @@ def test_a_file_that_is_not_there_is_warned_of(exp: Experiment, caplog: pytest.L
     exp.log_artifact("missing.pt")
 
     assert "missing.pt cannot be logged: No such file or directory" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "artifact_path", "words"),
+    [
+        ("~nobody-of-this-name/model.pt", None, "model.pt cannot be logged: No such file"),
+        ("a\0b", None, "cannot be logged: embedded null byte"),
+        (
+            None,
+            None,
+            "artifact None cannot be logged: expected str, bytes or os.PathLike object, not NoneType",
+        ),
+        (__file__, 5, "cannot be logged: expected str, bytes or os.PathLike object, not int"),
+    ],
+)
+def test_what_is_no_path_is_warned_of(
+    exp: Experiment, caplog: pytest.LogCaptureFixture, path: Any, artifact_path: Any, words: str
+) -> None:
+    exp.log_artifact(path, artifact_path)
+
+    assert words in caplog.text
+
+
+def test_a_place_among_the_artifacts_may_be_a_path(exp: Experiment, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+
+    exp.log_artifact("a.txt", Path("deep") / "er")
+
+    assert [event.path for event in recorded(exp) if isinstance(event, Artifact)] == ["deep/er/a.txt"]
+
+
+def test_a_file_that_comes_after_the_end_is_not_copied(exp: Experiment) -> None:
+    exp.stop()
+    exp.log_artifact(__file__)
+
+    assert exp.directory is not None
+    assert not (exp.directory / "blobs").exists()
 
 
 def test_nothing_is_recorded_after_the_end_and_it_is_said_once(
@@ -383,6 +420,44 @@ def test_the_first_record_is_the_start_with_all_that_config_says() -> None:
         "train",
     )
     assert params(exp) == {"lr": 0.1}
+
+
+def test_names_are_kept_without_credentials_and_without_what_is_no_unicode() -> None:
+    with tracelet.start_experiment(
+        "http://me:secret@host/x", "p\udcff", MEMORY, {"group": "\udcff"}, mode="offline"
+    ) as exp:
+        pass
+
+    start = recorded(exp)[0]
+    assert isinstance(start, RunStarted)
+    assert (start.name, start.project, start.group) == ("http://host/x", "p\\udcff", "\\udcff")
+
+
+def test_a_run_begins_in_a_directory_whose_name_is_no_unicode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "\udcff"
+    place.mkdir()
+    monkeypatch.chdir(place)
+
+    with tracelet.start_experiment("x", "p", MEMORY, mode="offline") as exp:
+        pass
+
+    assert isinstance(recorded(exp)[-1], RunFinished)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"tags": {str(number): "x" * 1_000_000 for number in range(5)}}, "tags and notes are too long"),
+        ({"python": "/not/there"}, "no program that can be run"),
+    ],
+)
+def test_a_start_that_fails_leaves_no_run_behind(tmp_path: Path, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        tracelet.start_experiment("x", "p", MEMORY, mode="offline", **more)
+
+    assert [*tmp_path.glob(".tracelet/2*")] == []
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What a logging call must never do to a training script, in the corners where it might."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -150,7 +151,7 @@ def test_a_signal_handler_may_stop_the_run_that_is_being_stopped() -> None:
         f"""
         import os, signal, tracelet
         exp = tracelet.start_logging("x", backend="{MEMORY}", linger=0, stop_timeout=3)
-        signal.signal(signal.SIGALRM, lambda *_: print(exp.stop().status))
+        signal.signal(signal.SIGALRM, lambda *_: os.write(1, exp.stop().status.encode() + b" "))
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.01)
         exp.on_stop(lambda: signal.pause())
         print(tracelet.stop_logging().status)
@@ -173,6 +174,8 @@ def test_a_directory_that_vanishes_does_not_make_the_end_raise(swallowed: list[B
 
     assert summary is not None
     assert summary.backends == ()
+    assert not summary.delivered
+    assert f"its journal in {exp.directory} is gone" in str(summary)
     assert swallowed
 
 
@@ -222,3 +225,24 @@ def test_warnings_of_one_kind_are_said_once_however_many_there_are() -> None:
     said = [guard.first("kind", number) for number in range(guard.MOST + 10)]
 
     assert said.count(True) <= guard.MOST + 1
+
+
+def test_a_log_handler_that_raises_does_not_raise_into_training(
+    monkeypatch: pytest.MonkeyPatch, swallowed: list[BaseException]
+) -> None:
+    class Strict(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError("no", record)
+
+    monkeypatch.setattr(logging.getLogger("tracelet"), "handlers", [Strict()])
+
+    exp = tracelet.start_logging("x", backend="local", backend_url="http://h", config={"notes": 5})
+    exp.log_metric("m", "no number")  # pyright: ignore[reportArgumentType]
+    exp.log_metric("m", 1.0, 0.5)  # pyright: ignore[reportArgumentType]
+    exp.log_params(Vicious())
+    tracelet.stop_logging()
+    exp.log_metric("m", 1.0, 1)
+
+    points = [event for event in recorded(exp) if isinstance(event, Metric)]
+    assert [(point.value, point.step) for point in points] == [(1.0, None)]
+    assert swallowed

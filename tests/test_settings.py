@@ -265,3 +265,28 @@ def test_no_text_makes_a_measure_fail_otherwise_than_with_a_config_error(text: s
     for name in ("stop_timeout", "max_image_size", "mode", "track_git"):
         with contextlib.suppress(ConfigError):
             TraceletSettings(**{name: text})
+
+
+class Mute:
+    """What some libraries' proxies do: no text, whoever asks."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tags": {"a": Mute()}}, "tags=a dict .* does not fit: its value raised RuntimeError"),
+        ({"project": Mute()}, "project=a Mute .* does not fit; it takes a text"),
+        ({"linger": 10**400}, "linger=10+… .* does not fit; it takes seconds"),
+        ({"mode": "http://me:secret@host/" + "x" * 10**6}, "mode='http://host/x+… .* does not fit"),
+    ],
+)
+def test_a_value_is_told_of_whatever_it_is(place: Path, given: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as raised:
+        resolved(place, given)
+
+    assert len(str(raised.value)) < 500

@@ -89,29 +89,29 @@ def test_a_float_stays_as_it_is(value: float) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("0.5", "a str is not a number"),
-        (b"1", "a bytes is not a number"),
-        (bytearray(b"1"), "a bytearray is not a number"),
-        (None, "a NoneType is not a number"),
-        (np.str_("1"), "a str_ is not a number"),
-        (np.array("1"), "a ndarray is not one number"),
-        (1j, "a complex is not one number"),
-        (np.complex64(1), "a complex64 is not one number"),
-        (np.clongdouble(1), "a clongdouble is not one number"),
-        (torch.tensor(1j), "a Tensor is not one number"),
-        ([1.0], "a list is not one number"),
-        ({"a": 1.0}, "a dict is not one number"),
-        (object(), "a object is not one number"),
-        (np.array([1.0, 2.0]), r"a ndarray of shape \(2,\) is not one number"),
-        (np.array([]), r"a ndarray of shape \(0,\) is not one number"),
-        (torch.zeros(2, 3), r"a Tensor of shape \(2, 3\) is not one number"),
-        (torch.zeros(1, device="meta"), r"a Tensor of shape \(1,\) is not one number"),
-        (Decimal("sNaN"), "a Decimal is not one number"),
-        (10**400, "a int is not one number"),
+        ("0.5", r"\(str\) is no number"),
+        (b"1", r"\(bytes\) is no number"),
+        (bytearray(b"1"), r"\(bytearray\) is no number"),
+        (None, r"\(NoneType\) is no number"),
+        (np.str_("1"), r"\(str_\) is no number"),
+        (np.array("1"), "type ndarray is not one number"),
+        (1j, "type complex is not one number"),
+        (np.complex64(1), "type complex64 is not one number"),
+        (np.clongdouble(1), "type clongdouble is not one number"),
+        (torch.tensor(1j), "type Tensor is not one number"),
+        ([1.0], "type list is not one number"),
+        ({"a": 1.0}, "type dict is not one number"),
+        (object(), "type object is not one number"),
+        (np.array([1.0, 2.0]), r"type ndarray of shape \(2,\) is not one number"),
+        (np.array([]), r"type ndarray of shape \(0,\) is not one number"),
+        (torch.zeros(2, 3), r"type Tensor of shape \(2, 3\) is not one number"),
+        (torch.zeros(1, device="meta"), r"type Tensor of shape \(1,\) is not one number"),
+        (Decimal("sNaN"), "type Decimal is not one number"),
+        (10**400, "type int is not one number"),
     ],
 )
 def test_what_is_not_one_number_is_refused_in_words(value: object, message: str) -> None:
-    with pytest.raises(TypeError, match=f"^{message}$"):
+    with pytest.raises(TypeError, match=f"{message}$"):
         values.number(value)
 
 
@@ -149,7 +149,7 @@ def test_a_step_becomes_an_int(value: object, expected: int | None) -> None:
     "value", [3.5, math.nan, math.inf, -math.inf, np.float32(0.5), torch.tensor(math.nan)]
 )
 def test_a_step_between_two_steps_is_refused(value: object) -> None:
-    with pytest.raises(TypeError, match="is not a whole number"):
+    with pytest.raises(TypeError, match="is no whole number"):
         values.step(value)
 
 

@@ -238,6 +238,7 @@ class Configuration:
         name: The run's name; empty if its user named none.
         directory: Where relative paths of the user begin: the working directory at the start.
         script_directory: Where the training script lies.
+        script: What was started, as the user wrote it; empty if this process does not train.
     """
 
     settings: Mapping[str, str]
@@ -246,3 +247,4 @@ class Configuration:
     name: str = ""
     directory: Path
     script_directory: Path
+    script: str = ""

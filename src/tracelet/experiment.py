@@ -153,7 +153,7 @@ class Experiment:
             # What nearly every call is: its types are right, and it is written at once.
             if value.__class__ is float and iteration.__class__ is int:
                 if not self._scalar(name, value, iteration, _now()):  # pyright: ignore[reportArgumentType]
-                    self._missed("metric")
+                    self._missed(f"metric {name!r}")
                 return
         except (TypeError, ValueError, struct.error):
             pass  # said below, in words
@@ -166,7 +166,7 @@ class Experiment:
         """Log values of several metrics, at one step and one time."""
         now = _now()
         for name, value in inputs.mapping(metrics, "log_metrics").items():
-            self.scalar(name, value, iteration if step is None else step, now)
+            self.scalar(name, value, step if iteration is None else iteration, now)
 
     def scalar(self, name: object, value: object, step: object, time: float | None = None) -> None:
         """Record one value, whatever its type: what captures call.
@@ -182,7 +182,7 @@ class Experiment:
             if value.__class__ is float and step.__class__ is int and (time is None or math.isfinite(time)):
                 when = _now() if time is None else time
                 if not self._scalar(name, value, step, when):  # pyright: ignore[reportArgumentType]
-                    self._missed("metric")
+                    self._missed(f"metric {name!r}")
                 return
         except (TypeError, ValueError, struct.error):
             pass  # said below, in words
@@ -200,7 +200,7 @@ class Experiment:
         else:
             written = self._scalar(name, number, whole, now)
         if not written:
-            self._missed("metric")
+            self._missed(f"metric {name!r}")
 
     @guard.contained
     def log_params(self, params: object) -> None:
@@ -267,7 +267,11 @@ class Experiment:
 
     @guard.contained
     def log_artifact(
-        self, path: str | os.PathLike[str], artifact_path: str | None = None, *, copy: bool = True
+        self,
+        path: str | os.PathLike[str],
+        artifact_path: str | os.PathLike[str] | None = None,
+        *,
+        copy: bool = True,
     ) -> None:
         """Log a file, or all files below a directory, as they are at this moment.
 
@@ -280,13 +284,19 @@ class Experiment:
         """
         if self._directory is None:
             return
-        source = Path(path).expanduser()
+        if self.ended:  # before its bytes are copied for nothing
+            self._missed("artifact")
+            return
         try:
-            for artifact in blobs.artifacts(self._directory, source, artifact_path, copy=copy):
+            source = Path(os.path.expanduser(path))  # noqa: PTH111  Path's raises where no home is known
+            place = None if artifact_path is None else os.fspath(artifact_path)
+            for artifact in blobs.artifacts(self._directory, source, place, copy=copy):
                 self._record(artifact)
+        except (TypeError, ValueError) as error:  # no path at all, or a null byte in it
+            guard.warn_once("artifact %r cannot be logged: %s", path, error, key=str(error))
         except OSError as error:
             reason = error.strerror or str(error)
-            what = error.filename or source
+            what = error.filename or path
             guard.warn_once("artifact %s cannot be logged: %s", what, reason, key=str(what))
             if error.errno in _NO_ROOM:
                 self._recorder.lose(f"artifact {what}: {reason}")

@@ -5,6 +5,7 @@ through it. An error is logged once per place with its traceback; the call then 
 `once` keeps a warning from repeating at every step of a training loop.
 """
 
+import contextlib
 import functools
 import logging
 import os
@@ -39,7 +40,7 @@ def contained(function: Callable[P, R]) -> Callable[P, R | None]:
 def report(error: BaseException, where: str) -> None:
     """Log an error of ours that must not reach the user's code, once per place and kind."""
     if first(where, type(error)):
-        LOG.error("tracelet failed in %s; training is not affected", where, exc_info=error)
+        say(logging.ERROR, "tracelet failed in %s; training is not affected", where, error=error)
     if len(errors) < 100:  # noqa: PLR2004  enough to see; an endless loop must not fill memory
         errors.append(_bare(error))
 
@@ -64,7 +65,13 @@ def first(*key: Hashable) -> bool:
 def warn_once(message: str, *args: object, key: Hashable = None) -> None:
     """Log a warning, once for each message and `key`; `args` are the message's, whatever they are."""
     if first("warn", message, key):
-        LOG.warning(message, *args)
+        say(logging.WARNING, message, *args)
+
+
+def say(level: int, message: str, *args: object, error: BaseException | None = None) -> None:
+    """Log something, also where a handler of the user's raises: that must not reach training."""
+    with contextlib.suppress(Exception):  # there is nobody left to tell
+        LOG.log(level, message, *args, exc_info=error)
 
 
 def forget() -> None:

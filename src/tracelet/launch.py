@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import tracelet
-from tracelet import backends, inputs
+from tracelet import backends, guard, inputs
 from tracelet.backend import Backend, Configuration
 from tracelet.errors import ConfigError, JournalFull
 from tracelet.events import RunStarted
@@ -28,7 +28,6 @@ from tracelet.telling import messages
 if TYPE_CHECKING:
     from tracelet.settings import TraceletSettings
 
-_LOG: Final = logging.getLogger("tracelet")
 _NOT_YET: Final = (
     "automagic",
     "max_image_size",
@@ -91,11 +90,11 @@ def _made(
         directory = Path.cwd()
     except OSError as error:
         message = f"the working directory is gone ({error}); change to another"
-        raise ConfigError(message) from error
+        raise ConfigError(message) from None
     resolved = resolve(arguments, fields, settings, directory, os.environ)
     unnamed = _named_by_time()
-    name = resolved.run_name or resolved.exp_name or ("" if joins else unnamed)
-    project = resolved.experiment_name or resolved.project
+    name = inputs.text("the run's name", resolved.run_name or resolved.exp_name) or ("" if joins else unnamed)
+    project = inputs.text("the project's name", resolved.experiment_name or resolved.project)
     if resolved.mode == "disabled":
         reason = f"mode='disabled' ({resolved.sources['mode']})"
         return disabled(name or unnamed, project, reason), resolved
@@ -113,13 +112,14 @@ def _check(settings: object) -> None:
     from tracelet.settings import TraceletSettings  # it loads pydantic, which most starts do without
 
     if not isinstance(settings, TraceletSettings):
-        message = f"settings={settings!r} does not fit; it takes a tracelet.settings.TraceletSettings"
+        given = inputs.texts.shown(settings)
+        message = f"settings={given} does not fit; it takes a tracelet.settings.TraceletSettings"
         raise ConfigError(message)
 
 
 def _named_by_time() -> str:
     script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "python").stem
-    return f"{script}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return inputs.text("the script's name", f"{script}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
 def _told(targets: Mapping[str, Target], option: str) -> str:
@@ -165,7 +165,7 @@ def _targets(
     if resolved.backend_url and not takes_url:
         names = ", ".join(backend.name for backend in chosen.values())
         url = without_userinfo(resolved.backend_url)
-        _LOG.warning("backend_url=%r has no effect: %s takes none", url, names)
+        guard.say(logging.WARNING, "backend_url=%r has no effect: %s takes none", url, names)
     targets: dict[str, Target] = {}
     secrets: dict[str, str] = {}
     for load, backend in chosen.items():
@@ -178,6 +178,7 @@ def _targets(
             name=name,
             directory=Path.cwd(),
             script_directory=_script_directory(),
+            script=(getattr(sys, "argv", None) or [""])[0],
         )
         relayed = backend.writer is not None
         targets[backend.name] = Target(load, backend.configure(configuration), relayed=relayed)
@@ -208,6 +209,7 @@ def _begin(
 ) -> Experiment:
     """Put a run on disk, its first record in its journal, and start its keeper."""
     now = time.time()
+    python = _interpreter(resolved.python)
     place = shelf.locate(_started_in(), os.environ)
     run_id = shelf.new_run_id()
     directory = shelf.create(place, run_id)
@@ -219,7 +221,7 @@ def _begin(
         trainer=this_process(),
         host=this_host(),
         directory=str(Path.cwd()),
-        python=_interpreter(resolved.python),
+        python=python,
         targets=targets,
         mode=cast("status.Mode", resolved.mode),
         durability=cast("status.Durability", resolved.durability),
@@ -235,8 +237,8 @@ def _begin(
         project=project,
         tags=dict(inputs.tags(resolved.tags)),
         note=inputs.text("notes", resolved.notes),
-        group=resolved.group,
-        job_type=resolved.job_type,
+        group=inputs.text("group", resolved.group),
+        job_type=inputs.text("job_type", resolved.job_type),
         parent=_told(targets, "parent"),
     )
     try:
@@ -244,6 +246,10 @@ def _begin(
         status.write_run(directory, run)
     except OSError as error:
         written, reason = False, str(error)
+    except ValueError as error:
+        writer.close()
+        shutil.rmtree(directory, ignore_errors=True)
+        raise ConfigError(f"the run's names, tags and notes are too long: {error}") from None
     else:
         reason = writer.reason
     if not written:
@@ -263,7 +269,7 @@ def _begin(
     messages.started(directory, run, quiet=resolved.quiet, trackerless=lacks_tracker(resolved, [*targets]))
     for setting in _NOT_YET:
         if setting in resolved.sources:
-            _LOG.warning("%s is accepted, and has no effect in this version yet", setting)
+            guard.say(logging.WARNING, "%s is accepted, and has no effect in this version yet", setting)
     return experiment
 
 
@@ -283,13 +289,16 @@ def _attend(
         try:
             start_keeper(directory, run, secrets)
         except OSError as error:
-            _LOG.warning("no process can be started (%s); tracelet delivers from threads", error)
+            message = "no process can be started (%s); tracelet delivers from threads"
+            guard.say(logging.WARNING, message, error)
         else:
             return _Revival(run, secrets)
     if secrets:
-        _LOG.warning("credentials in an argument do not reach a relay thread; put them in the environment")
+        message = "credentials in an argument do not reach a relay thread; put them in the environment"
+        guard.say(logging.WARNING, message)
     if run.durability == "second":
-        _LOG.warning("durability='second' needs the keeper, a process; relay threads have none")
+        message = "durability='second' needs the keeper, a process; relay threads have none"
+        guard.say(logging.WARNING, message)
     if run.mode == "online":
         from tracelet.relay.thread import RelayThread  # most runs need none
 

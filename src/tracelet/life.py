@@ -19,7 +19,6 @@ from tracelet.scrub import without_userinfo_in
 from tracelet.telling import messages
 from tracelet.telling.summary import Summary
 
-_LOG: Final = logging.getLogger("tracelet")
 _now: Final = time.time
 _REASON_MAX: Final = 1000  # characters
 
@@ -99,7 +98,8 @@ class Life:
         end = RunFinished(_now(), how, without_userinfo_in(reason)[:_REASON_MAX])
         if self._recorder.finish(end):
             return True
-        _LOG.error("the end of run %s could not be written to %s", self._run.run_id, self._directory)
+        message = "the end of run %s could not be written to %s"
+        guard.say(logging.ERROR, message, self._run.run_id, self._directory)
         return False
 
     def _let_go(self) -> None:

@@ -24,7 +24,7 @@ def number(value: object) -> float:
         TypeError: It is no number; text that looks like one is not one either.
     """
     if isinstance(value, (str, bytes, bytearray)) or value is None:
-        message = f"a {type(value).__name__} is not a number"
+        message = f"{reprlib.repr(value)} ({type(value).__name__}) is no number"
         raise TypeError(message)
     item = getattr(value, "item", None)  # numpy's and torch's, also of CUDA tensors
     try:
@@ -37,7 +37,7 @@ def number(value: object) -> float:
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         shape = getattr(value, "shape", None)
         what = f"{type(value).__name__} of shape {tuple(shape)}" if shape else f"{type(value).__name__}"
-        message = f"a {what} is not one number"
+        message = f"a value of type {what} is not one number"
         raise TypeError(message) from error
 
 
@@ -55,7 +55,7 @@ def step(value: object) -> int | None:
     except (TypeError, ValueError, RuntimeError):
         real = number(value)
         if not math.isfinite(real) or real != int(real):
-            message = f"{value!r} is not a whole number"
+            message = f"{value!r} is no whole number"
             raise TypeError(message) from None
         whole = int(real)
     if not STEP_MIN <= whole <= STEP_MAX:

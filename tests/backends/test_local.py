@@ -436,3 +436,11 @@ def test_a_url_that_nobody_takes_is_told(caplog: pytest.LogCaptureFixture) -> No
     tracelet_package.stop_logging()
 
     assert "backend_url='http://host' has no effect: local takes none" in caplog.text
+
+
+def test_a_place_in_a_home_that_nobody_knows_has_no_runs() -> None:
+    source = backends.load("local").source
+    assert source is not None
+
+    with pytest.raises(ConfigError, match=r"there are no runs in .*~nobody-of-this-name/runs"):
+        source("~nobody-of-this-name/runs")

@@ -17,7 +17,7 @@ from tracelet.errors import BackendError, Refused
 from tracelet.events import Metric, RunFinished
 
 NOW = RUN.time
-pytestmark = WARNINGS
+pytestmark = [*WARNINGS, pytest.mark.slow]
 
 WRITING = """
 import sys

@@ -22,7 +22,7 @@ from tracelet.backends.mlflow import stores
 from tracelet.errors import ConfigError, Refused, Unavailable
 from tracelet.events import Artifact, Event, Metric, RunFinished, RunStarted, Tags, Text
 
-pytestmark = WARNINGS
+pytestmark = [*WARNINGS, pytest.mark.slow]
 DAY = 86_400.0
 
 

@@ -4,11 +4,13 @@ import contextlib
 import io
 import os
 import pty
+import re
 import select
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -18,10 +20,34 @@ from tracelet.journal import cursors, status
 from tracelet.journal.status import DeliveryStatus, Reject
 
 
-def inside(*arguments: str | Path) -> Result:
-    """Run the command; it ends with an exit code, whatever happens."""
-    out, err = io.StringIO(), io.StringIO()
+class _Stream(io.TextIOWrapper):
+    """What a command writes to; `terminal` says what it is told about that."""
+
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def text(self) -> str:
+        self.flush()
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode(self.encoding)
+
+
+def inside(*arguments: str | Path, columns: int = 0, **environ: str) -> Result:
+    """Run the command; it ends with an exit code, whatever happens.
+
+    Args:
+        arguments: Of the command.
+        columns: Characters of a line of the terminal that its output is; 0 for a pipe.
+        environ: Variables, above the environment. On a terminal there are no colours but by these.
+    """
+    encoding = environ.get("PYTHONIOENCODING", "utf-8")
+    out, err = (_Stream(io.BytesIO(), encoding=encoding, newline="\n") for _ in range(2))
+    out.terminal = bool(columns)
+    there = {"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"} if columns else {}
     with (
+        mock.patch.dict(os.environ, {**there, **environ}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as ended,
@@ -29,7 +55,7 @@ def inside(*arguments: str | Path) -> Result:
         main([str(argument) for argument in arguments])
     code = ended.value.code
     assert isinstance(code, int)
-    return Result(code, out.getvalue(), err.getvalue())
+    return Result(code, re.sub(r"\x1b\[[01]m", "", out.text()) if columns else out.text(), err.text())
 
 
 def on_terminal(*arguments: str, answers: Mapping[bytes, str], **environ: str) -> tuple[int, str]:

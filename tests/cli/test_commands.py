@@ -8,8 +8,9 @@ import pytest
 import typer.main
 
 from tests.cli.inside import delivered, inside
-from tests.cli.making import Result, new_run, running, tracelet
+from tests.cli.making import Result, new_run, running
 from tracelet.cli import app
+from tracelet.journal import shelf
 
 COMMANDS: Final[dict[str, Any]] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
@@ -25,8 +26,8 @@ SHELFLESS: Final = {"config", "init"}
 
 
 def ran(name: str, *arguments: str) -> Result:
-    """Run a command: `doctor` in a process of its own, which it may end at once, the others in this one."""
-    return (tracelet if name == "doctor" else inside)(name, *OF_RUNS.get(name, []), *arguments)
+    """Run a command, on the runs that it needs."""
+    return inside(name, *OF_RUNS.get(name, []), *arguments)
 
 
 names = pytest.mark.parametrize("name", COMMANDS)
@@ -77,7 +78,9 @@ def test_a_shelf_that_is_missing_or_empty_is_no_failure_of_ours(
 
     expected = 2 if name in OF_RUNS else 0
     assert (missing.code, empty.code) == (expected, expected)
-    assert bool(missing.out) == (name not in OF_RUNS and (name != "ls" or bool(as_json)))
+    assert bool(missing.out) == (
+        name not in OF_RUNS and (name not in {"ls", "status", "sync"} or bool(as_json))
+    )
     if name in OF_RUNS:
         assert f"no run {RUN!r}" in missing.err
     elif as_json:
@@ -120,8 +123,31 @@ def test_it_fits_a_narrow_terminal(place: Path, name: str, monkeypatch: pytest.M
     assert "Traceback" not in result.err
 
 
-def test_the_help_says_what_exit_codes_mean() -> None:
-    assert "Exit codes: 0 " in inside("--help").out
+def test_the_help_says_in_one_line_what_each_command_does_and_what_exit_codes_mean() -> None:
+    said = inside("--help").out
+
+    assert "Exit codes: 0 " in said
+    assert "..." not in said.replace("[ARGS]...", "")
+
+
+@names
+def test_its_help_shows_no_type_of_python_where_a_user_gives_an_option(name: str) -> None:
+    options = inside(name, "--help").out.partition("Options:")[2]
+
+    assert re.findall(r"<(?:str|int|float|list)\b|default: \d+\.0", options) == []
+
+
+@pytest.mark.parametrize("name", ["ls", "status", "gc"])
+def test_a_run_that_is_deleted_meanwhile_is_left_out(
+    place: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = delivered(new_run(place))
+    monkeypatch.setattr(shelf, "runs", lambda _: [there.with_name("gone"), there])
+
+    result = inside(name)
+
+    assert (result.code, result.err) == (0, "")
+    assert "gone" not in result.out
 
 
 def test_ls_can_be_limited_to_a_status(place: Path) -> None:

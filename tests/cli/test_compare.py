@@ -7,7 +7,6 @@ import pytest
 
 from tests.cli.inside import inside
 from tests.cli.making import FINISHED, STARTED, Result, new_run, running
-from tests.cli.test_show import on_terminal
 from tracelet.events import Params, RunFinished, Tags
 from tracelet.journal.writer import Writer
 
@@ -114,7 +113,7 @@ def test_many_runs_stand_in_rows_and_a_wide_table_is_continued_below(place: Path
     names = [f"run{number}" for number in range(8)]
 
     piped = inside("compare", *names)
-    narrow = on_terminal("compare", *names, columns=80)
+    narrow = inside("compare", *names, columns=80)
 
     row = ["run7", *["7.5"] * 6]
     assert row in lines(piped)
@@ -128,8 +127,8 @@ def test_as_many_runs_stand_beside_each_other_as_fit(place: Path) -> None:
         run(place, number, loss=[number + 0.5])
     names = [f"run{number}" for number in range(5)]
 
-    wide = on_terminal("compare", *names, columns=120)
-    narrow = on_terminal("compare", *names, columns=60)
+    wide = inside("compare", *names, columns=120)
+    narrow = inside("compare", *names, columns=60)
 
     assert ["loss", "0.5", "1.5", "2.5", "3.5", "4.5"] in lines(wide)
     assert ["run4", "4.5"] in lines(narrow)
@@ -140,7 +139,7 @@ def test_a_metric_of_all_runs_is_drawn_in_one_plot(place: Path) -> None:
     run(place, 2, loss=[3.0, 2.0, 1.0])
     run(place, 3)
 
-    result = inside("compare", "run1", "run2", "run3", "--plot", "loss")
+    result = inside("compare", "run1", "run2", "run3", "--plot", "loss", PYTHONIOENCODING="ascii")
 
     plotted = [line for line in result.out.splitlines() if "|" in line]
     assert len(plotted) == 12
@@ -208,3 +207,12 @@ def test_runs_that_mlflow_made_are_shown_compared_and_exported() -> None:
     assert exported.code == 0
     assert Path("run.csv").read_text().splitlines()[-1].endswith(repr(1 / 3))
     assert Path("files/notes/text.txt").read_text() == "of MLflow"
+
+
+def test_one_name_that_runs_of_a_sweep_share_names_all_of_them(place: Path) -> None:
+    run(place, 1, "sweep", loss=[1.0])
+    run(place, 2, "sweep", loss=[2.0])
+
+    result = inside("compare", "sweep", "--json")
+
+    assert [one["run_id"][-6:] for one in result.json["runs"]] == ["000001", "000002"]

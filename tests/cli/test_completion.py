@@ -7,33 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.inside import delivered
-from tests.cli.making import command, new_run
+from tests.cli.inside import delivered, inside
+from tests.cli.making import new_run
 from tracelet.settings.table import SETTINGS
 
 RUN = "20231114-221320-aaaaaa"
 OTHER = "20231114-221321-bbbbbb"
 
 
-def asked(shell: str, words: str, python: list[str] | None = None) -> str:
+def asked(shell: str, words: str) -> str:
     """Ask as a shell does for what fits at the end of a line."""
-    environ = {
+    result = inside(columns=0, **line(shell, words))
+    assert result.err == ""
+    return result.out
+
+
+def line(shell: str, words: str) -> dict[str, str]:
+    """Name the variables by which a shell asks."""
+    return {
         "_TRACELET_COMPLETE": f"complete_{shell}",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split(" ")) - 1),
         "_TYPER_COMPLETE_ARGS": words,
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
-    done = subprocess.run(
-        python or command(),
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stderr == ""
-    return done.stdout
 
 
 def offered(words: str) -> list[str]:
@@ -96,11 +93,19 @@ def test_completing_loads_no_tracker_and_nothing_that_takes_long(place: Path) ->
         f"atexit.register(lambda: print([m for m in {heavy} if m in sys.modules])); main()"
     )
 
-    said = asked("bash", "tracelet rm first", [sys.executable, "-c", code])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **line("bash", "tracelet rm first")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
-    assert said.split() == ["first", "[]"]
+    assert (done.stdout.split(), done.stderr) == (["first", "[]"], "")
 
 
+@pytest.mark.slow
 def test_bash_completes_with_the_script_that_it_is_given(place: Path) -> None:
     new_run(place)
     tools = place / "bin"
@@ -127,13 +132,4 @@ def test_bash_completes_with_the_script_that_it_is_given(place: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_get_a_script_too(shell: str) -> None:
-    done = subprocess.run(
-        command(),
-        env={**os.environ, "_TRACELET_COMPLETE": f"source_{shell}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-
-    assert f"_TRACELET_COMPLETE=complete_{shell}" in done.stdout
+    assert f"_TRACELET_COMPLETE=complete_{shell}" in inside(_TRACELET_COMPLETE=f"source_{shell}").out

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.making import tracelet
+from tests.cli.inside import inside
 from tracelet.cli import init
 from tracelet.settings import Resolved, resolve
 from tracelet.settings.table import SETTINGS
@@ -33,7 +33,7 @@ def test_each_setting_is_shown_with_where_it_came_from(place: Path) -> None:
     (place / "tracelet.toml").write_text('project = "vision"\n\n[tags]\nteam = "ml"\n')
     (place / ".env").write_text("TRACELET_LINGER=90\nMLFLOW_TRACKING_TOKEN=hunter2")
 
-    done = tracelet(
+    done = inside(
         "config",
         TRACELET_MLFLOW_TRACKING_URI="http://u:hunter2@h",
         MLFLOW_TRACKING_URI="http://u:hunter2@server/",
@@ -57,7 +57,7 @@ def test_each_setting_is_shown_with_where_it_came_from(place: Path) -> None:
 def test_the_document_says_the_same(place: Path) -> None:
     (place / "tracelet.toml").write_text('backend = ["mlflow"]\ntrack_git = true\nmetrics_interval = "1m"')
 
-    document = tracelet("config", "--json", MLFLOW_TRACKING_URI="http://h", TRACELET_XYZ="1").json
+    document = inside("config", "--json", MLFLOW_TRACKING_URI="http://h", TRACELET_XYZ="1").json
 
     assert set(document["settings"]) == set(SETTINGS)
     assert document["settings"]["backend"] == {"value": ["mlflow"], "source": "tracelet.toml:1"}
@@ -73,12 +73,12 @@ def test_the_document_says_the_same(place: Path) -> None:
 
 
 def test_one_setting_is_its_value_and_nothing_else() -> None:
-    tags = tracelet("config", "tags", TRACELET_TAGS="a,b=2", TRACELET_XYZ="1")
-    wrong = tracelet("config", "prjct")
+    tags = inside("config", "tags", TRACELET_TAGS="a,b=2", TRACELET_XYZ="1")
+    wrong = inside("config", "prjct")
 
     assert (tags.code, tags.out) == (0, "a=true,b=2\n")
     assert "TRACELET_XYZ" in tags.err
-    assert tracelet("config", "linger", "--json", TRACELET_LINGER="1m").json == {
+    assert inside("config", "linger", "--json", TRACELET_LINGER="1m").json == {
         "name": "linger",
         "value": 60.0,
         "source": "TRACELET_LINGER",
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_told_and_the_rest_is_shown(
 ) -> None:
     (place / "tracelet.toml").write_text(file)
 
-    done = tracelet("config", TRACELET_GROUP="g", **environ)
+    done = inside("config", columns=0, TRACELET_GROUP="g", **environ)
 
     assert done.code == code
     assert said in done.err
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_told_and_the_rest_is_shown(
 
 
 def test_a_fresh_file_changes_nothing(place: Path) -> None:
-    done = tracelet("init")
+    done = inside("init")
     text = (place / "tracelet.toml").read_text()
 
     assert done.code == 0
@@ -127,7 +127,7 @@ def test_a_fresh_file_changes_nothing(place: Path) -> None:
 
 
 def test_backend_and_project_are_filled_in(place: Path) -> None:
-    done = tracelet("init", "--project", 'my "Käfer" \\ \x7f', "-b", "mlflow", "-b", "local", "--json")
+    done = inside("init", "--project", 'my "Käfer" \\ \x7f', "-b", "mlflow", "-b", "local", "--json")
     found = resolve({}, {}, None, place, {})
 
     assert done.json == {"path": str(place / "tracelet.toml")}
@@ -152,9 +152,9 @@ def test_any_value_can_stand_in_the_file() -> None:
 def test_a_file_that_is_there_is_not_overwritten_unasked(place: Path) -> None:
     (place / "tracelet.toml").write_text("[broken")
 
-    refused = tracelet("init")
+    refused = inside("init")
     kept = (place / "tracelet.toml").read_text()
-    forced = tracelet("init", "--force")
+    forced = inside("init", "--force")
 
     assert (refused.code, kept) == (1, "[broken")
     assert "is there already; --force overwrites it" in refused.err
@@ -166,8 +166,8 @@ def test_a_file_that_is_there_is_not_overwritten_unasked(place: Path) -> None:
 def test_an_unknown_backend_is_not_written_and_a_hidden_file_is_told(place: Path) -> None:
     (place / "pyproject.toml").write_text('[tool.tracelet]\nproject = "p"')
 
-    wrong = tracelet("init", "--backend", "mlfow")
+    wrong = inside("init", "--backend", "mlfow")
     assert (wrong.code, (place / "tracelet.toml").exists()) == (2, False)
     assert "Did you mean 'mlflow'?" in wrong.err
 
-    assert f"the settings of {place}/pyproject.toml no longer hold" in tracelet("init").err
+    assert f"the settings of {place}/pyproject.toml no longer hold" in inside("init").err

@@ -69,7 +69,7 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(
     before = everything(place)
 
     result = tracelet("doctor", "--json")
-    plain = tracelet("doctor")
+    plain = inside("doctor")
 
     assert result.code == 0
     assert (result.json["fine"], result.json["problems"]) == (True, 0)
@@ -118,7 +118,7 @@ def test_a_server_that_is_away_is_a_problem_and_its_password_stays_secret(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hunter2@127.0.0.1:{port}")
     (place / ".env").write_text("MLFLOW_TRACKING_TOKEN=hunter3\n")
 
-    result = tracelet("doctor", "--json")
+    result = inside("doctor", "--json")
 
     assert result.code == 1
     assert "hunter" not in result.out + result.err
@@ -139,6 +139,7 @@ def test_a_proxy_without_its_server_is_no_server() -> None:
         assert asking._knock(f"http://{there}") == ""
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_not_waited_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACELET_BACKEND", "mlflow")
     assert place.is_dir()
@@ -151,6 +152,7 @@ def test_a_server_that_never_answers_is_not_waited_for(place: Path, monkeypatch:
     assert ("problem", "mlflow: it did not answer in time") in findings(result, "backends")
 
 
+@pytest.mark.slow
 def test_what_hangs_in_a_file_system_is_not_waited_for(place: Path) -> None:
     os.mkfifo(place / ".env")  # reading it never ends
 
@@ -208,9 +210,9 @@ def test_a_database_of_mlflows_is_looked_at_and_asked(place: Path, monkeypatch: 
     file = place / "mlflow.db"
     absent = _in_time(place)
     MlflowClient(f"sqlite:///{file}").create_experiment("one")
-    there = tracelet("doctor", "--json")
+    there = inside("doctor", "--json")
     file.write_text("this is no database, and long enough to be taken for one\n" * 100)
-    broken = tracelet("doctor", "--json")
+    broken = inside("doctor", "--json")
 
     assert [result.code for result in (there, broken)] == [0, 1]
     assert absent[-1].what == f"mlflow: {file} is not there yet; the first delivery makes it"
@@ -224,7 +226,7 @@ def test_mistaken_settings_are_told_each_with_its_place(place: Path, monkeypatch
     (place / "tracelet.toml").write_text('mode = "offlin"\n')
     (place / "pyproject.toml").write_text('[tool.tracelet]\nmode = "offline"\n')
 
-    result = tracelet("doctor", "--json")
+    result = inside("doctor", "--json")
 
     said = findings(result, "settings")
     assert result.code == 1
@@ -260,7 +262,7 @@ def test_an_interpreter_without_tracelet_is_found(place: Path, monkeypatch: pyte
     monkeypatch.setenv("TRACELET_PYTHON", "/bin/false")
     monkeypatch.setenv("TRACELET_BACKEND", "local")
 
-    result = tracelet("doctor", "--json")
+    result = inside("doctor", "--json")
 
     assert result.code == 1
     ((level, what),) = [said for said in findings(result, "processes") if "/bin/false" in said[1]]
@@ -270,7 +272,7 @@ def test_an_interpreter_without_tracelet_is_found(place: Path, monkeypatch: pyte
 def test_a_place_where_no_journal_can_be_kept_is_found(place: Path) -> None:
     (place / "file").write_text("")
 
-    by_variable = tracelet("doctor", "--json", TRACELET_DIR=str(place / "file"), TRACELET_BACKEND="local")
+    by_variable = inside("doctor", "--json", TRACELET_DIR=str(place / "file"), TRACELET_BACKEND="local")
     by_option = inside("doctor", "--dir", place / "nothing")
     below = [finding.level for finding in premises.of_shelf(place / "file" / "below", named=False)]
 
@@ -315,7 +317,7 @@ def test_what_a_file_system_cannot_do_is_told_with_its_effect(
 def test_the_json_of_a_finding_says_what_to_do(place: Path) -> None:
     new_run(place)
 
-    result = tracelet("doctor", "--json", TRACELET_BACKEND="local")
+    result = inside("doctor", "--json", TRACELET_BACKEND="local")
 
     (warned,) = [f for f in json.loads(result.out)["findings"] if f["part"] == "runs" and f["level"] != "ok"]
     assert warned == {

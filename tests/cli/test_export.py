@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.inside import inside
-from tests.cli.making import EVENTS, FINISHED, STARTED, command, new_run, running, tracelet
+from tests.cli.making import EVENTS, FINISHED, STARTED, command, new_run, running
 from tracelet.cli import lines
 from tracelet.events import Artifact, Event, Metric, RunStarted, Text
 from tracelet.journal import blobs, codec, history, status
@@ -107,7 +107,7 @@ def test_what_is_no_event_is_refused(line: str) -> None:
 def test_json_lines_hold_the_whole_journal(place: Path) -> None:
     directory = full(place)
 
-    result = tracelet("export", "first")
+    result = inside("export", "first")
 
     found = [lines.decode(line) for line in result.out.split("\n")[:-1]]
     assert (result.code, result.err) == (0, "")
@@ -118,7 +118,7 @@ def test_json_lines_hold_the_whole_journal(place: Path) -> None:
 def test_a_run_that_goes_on_is_exported_as_far_as_it_is(place: Path) -> None:
     running(place, points=3)
 
-    result = tracelet("export", "first")
+    result = inside("export", "first")
 
     assert result.code == 0
     assert [lines.decode(line)[1] for line in result.out.splitlines()][-1] == Metric(

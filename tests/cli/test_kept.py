@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from tests.cli.making import FINISHED, memory, new_run, running, tracelet
+from tests.cli.inside import inside
+from tests.cli.making import FINISHED, memory, new_run, running
 from tracelet.events import Artifact, Params
 from tracelet.journal import blobs, cursors, status
 from tracelet.journal.locks import take
@@ -29,11 +30,11 @@ def logged(place: Path, **more: Target) -> Path:
 def test_a_run_that_is_only_here_needs_nothing(place: Path) -> None:
     directory = logged(place)
 
-    assert tracelet("sync").out == tracelet("status").out == "everything is delivered\n"
-    assert "first  demo     FINISHED" in (listed := tracelet("ls").out)
+    assert inside("sync").out == inside("status").out == "everything is delivered\n"
+    assert "first  demo     FINISHED" in (listed := inside("ls").out)
     assert "local: kept" in listed
-    assert tracelet("sync", "first").out == f"{directory.name}  local: kept here, 6 records\n"
-    (run,) = tracelet("status", "first", "--json").json["runs"]
+    assert inside("sync", "first").out == f"{directory.name}  local: kept here, 6 records\n"
+    (run,) = inside("status", "first", "--json").json["runs"]
     (backend,) = run["backends"]
     assert (backend["state"], backend["delivered"], backend["pending"]) == ("finished", 6, 0)
     assert (run["delivered"], run["attention"]) == (True, [])
@@ -43,7 +44,7 @@ def test_a_run_that_is_only_here_needs_nothing(place: Path) -> None:
 def test_a_killed_run_that_is_only_here_gets_its_end_when_it_is_named(place: Path) -> None:
     directory = new_run(place, end=None, targets=LOCAL)
 
-    result = tracelet("sync", "first")
+    result = inside("sync", "first")
 
     assert (result.code, status.ending(directory) is not None) == (0, True)
     assert result.out == f"{directory.name}  local: kept here, 2 records\n"
@@ -51,9 +52,9 @@ def test_a_killed_run_that_is_only_here_gets_its_end_when_it_is_named(place: Pat
 
 def test_a_run_that_is_here_is_taken_to_a_tracker_and_stays_here(place: Path) -> None:
     directory = logged(place)
-    environ = {"MEMORY_BACKEND_FILE": str(place / "memory")}
+    file = str(place / "memory")
 
-    result = tracelet("sync", "first", "--backend", "tracelet.testing.memory:BACKEND", **environ)
+    result = inside("sync", "first", "--backend", "tracelet.testing.memory:BACKEND", MEMORY_BACKEND_FILE=file)
 
     assert result.code == 0, result.err
     assert any(isinstance(event, Artifact) for event in stored(place / "memory"))
@@ -66,7 +67,7 @@ def test_a_run_that_is_here_is_taken_to_a_tracker_and_stays_here(place: Path) ->
 def test_a_run_that_a_tracker_has_is_kept_from_then_on(place: Path) -> None:
     directory = new_run(place, Params(1.0, {"lr": 0.1}), points=3)
 
-    result = tracelet("sync", "first", "--backend", "local")
+    result = inside("sync", "first", "--backend", "local")
 
     assert (result.code, result.err) == (0, "")
     assert "local: kept here, 6 records" in result.out
@@ -75,16 +76,16 @@ def test_a_run_that_a_tracker_has_is_kept_from_then_on(place: Path) -> None:
     assert run.kept
     assert not status.is_complete(directory, "memory")  # only what was asked for
     assert cursors.load(directory, "memory").delivered == 0
-    assert tracelet("sync").code == 0
+    assert inside("sync").code == 0
     assert len(stored(place / "memory")) == 6
 
 
 def test_artifacts_that_are_gone_are_named_when_a_run_is_to_be_kept(place: Path) -> None:
     directory = logged(place, memory=memory(place))
-    assert tracelet("sync").code == 0
-    assert not list(directory.glob("blobs/*/*"))
+    assert inside("sync").code == 0
+    blobs.delete(directory)  # as a keeper does once nobody that has logged to it lives
 
-    result = tracelet("sync", "first", "--backend", "local")
+    result = inside("sync", "first", "--backend", "local")
 
     assert result.code == 1
     assert (
@@ -92,13 +93,13 @@ def test_artifacts_that_are_gone_are_named_when_a_run_is_to_be_kept(place: Path)
         in (result.out)
     )
     assert status.read_run(directory).kept
-    assert tracelet("sync", "first").code == 0
+    assert inside("sync", "first").code == 0
 
 
 def test_a_run_that_goes_on_is_kept_later(place: Path) -> None:
     directory = running(place)
 
-    result = tracelet("sync", "first", "--backend", "local")
+    result = inside("sync", "first", "--backend", "local")
 
     assert result.code == 1
     assert "it is running; local can be added when it has ended" in result.out
@@ -109,7 +110,7 @@ def test_a_run_that_its_own_keeper_holds_is_not_said_to_be_kept(place: Path) -> 
     directory = new_run(place)
     lock = take(directory / "keeper.lock")
     try:
-        result = tracelet("sync", "first", "--backend", "local", "--patience", "0.1")
+        result = inside("sync", "first", "--backend", "local", "--patience", "0.1")
     finally:
         lock.close()
 

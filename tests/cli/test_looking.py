@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 import tracelet as package
+from tests.cli.inside import inside
 from tests.cli.making import command, memory, new_run, running, tracelet
-from tracelet.cli import app, output
+from tracelet.cli import output
 from tracelet.journal import cursors, status
+from tracelet.journal.locks import this_process
 from tracelet.journal.status import DeliveryStatus, Reject
 
 RUN = "20231114-221320-aaaaaa"
@@ -40,7 +41,7 @@ def test_ls_gives_a_line_for_each_run_the_newest_last(place: Path) -> None:
     new_run(place, run_id=OTHER, name="second", points=10)
     delivered(new_run(place))
 
-    result = tracelet("ls")
+    result = inside("ls")
 
     header, first, second = result.out.splitlines()
     assert header.split() == ["run", "name", "project", "status", "started", "age", "delivery"]
@@ -57,7 +58,7 @@ def test_ls_gives_a_line_for_each_run_the_newest_last(place: Path) -> None:
 def test_ls_has_a_word_for_each_delivery(place: Path, state: str, word: str) -> None:
     said(new_run(place), state=state)
 
-    assert tracelet("ls").out.splitlines()[1].endswith(f"memory: {word}")
+    assert inside("ls").out.splitlines()[1].endswith(f"memory: {word}")
 
 
 def test_ls_counts_rejects(place: Path) -> None:
@@ -65,14 +66,14 @@ def test_ls_counts_rejects(place: Path) -> None:
     delivered(directory)
     rejected(directory, 3)
 
-    assert tracelet("ls").out.splitlines()[1].endswith("memory: 3 rejected")
+    assert inside("ls").out.splitlines()[1].endswith("memory: 3 rejected")
 
 
 def test_ls_shows_the_newest_unless_all_are_asked_for(place: Path) -> None:
     new_run(place)
     new_run(place, run_id=OTHER)
 
-    one, every = tracelet("ls", "-n", "1"), tracelet("ls", "--all")
+    one, every = inside("ls", "-n", "1"), inside("ls", "--all")
 
     assert RUN not in one.out
     assert OTHER in one.out
@@ -84,13 +85,13 @@ def test_ls_can_be_limited_to_a_project(place: Path) -> None:
     new_run(place)
     new_run(place, run_id=OTHER, project="other")
 
-    result = tracelet("ls", "--project", "other", "--json")
+    result = inside("ls", "--project", "other", "--json")
 
     assert [run["run_id"] for run in result.json["runs"]] == [OTHER]
 
 
 def test_ls_of_nothing_says_where_it_looked(place: Path) -> None:
-    result = tracelet("ls")
+    result = inside("ls")
 
     assert result.code == 0
     assert result.out == ""
@@ -101,41 +102,51 @@ def test_ls_shows_a_run_that_cannot_be_read(place: Path) -> None:
     directory = new_run(place)
     (directory / "run.json").write_text('{"version": 2}')
 
-    result = tracelet("ls")
+    result = inside("ls")
 
     assert result.code == 0
     assert result.out.splitlines()[1].split() == [RUN, "UNREADABLE"]
     assert "is not a run that this version of tracelet can read" in result.err
 
 
-def test_an_id_is_whole_on_a_narrow_terminal(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    new_run(place, name="a name that is much longer than what fits into forty columns")
-    monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("FORCE_COLOR", "1")
+def test_a_narrow_terminal_gets_whole_ids_and_what_else_fits(place: Path) -> None:
+    new_run(place, name="a name that is much longer than what fits into eighty columns")
 
-    result = CliRunner().invoke(app, ["ls"])
+    narrow, usual, wide = (inside("ls", columns=columns).out.splitlines() for columns in (40, 80, 160))
 
-    assert RUN in result.stdout
-    assert "a name that…" in result.stdout
-    assert len(result.stdout.splitlines()) == 2
+    assert [line.split()[0] for line in (narrow[1], usual[1], wide[1])] == [RUN] * 3
+    assert narrow[1].split("  ")[1] == "a name that…"
+    assert narrow[0].split() == ["run", "name", "status", "delivery"]
+    assert usual[0].split() == ["run", "name", "project", "status", "age", "delivery"]
+    assert max(map(len, usual)) <= 80
+    assert wide[0].split() == ["run", "name", "project", "status", "started", "age", "delivery"]
+
+
+def test_only_words_that_tracelet_says_have_a_colour(place: Path) -> None:
+    new_run(place, name="refused", project="waiting")
+
+    result = tracelet("ls", FORCE_COLOR="1", TERM="xterm")
+
+    assert "\x1b[33mmemory: 2 behind" in result.out
+    assert "\x1b[31m" not in result.out
+    assert "\x1b[33mwaiting" not in result.out
 
 
 def test_colours_are_left_out_where_nobody_wants_them(place: Path) -> None:
     delivered(new_run(place))
 
     coloured = tracelet("ls", FORCE_COLOR="1", TERM="xterm")
-    plain = tracelet("ls", FORCE_COLOR="1", TERM="xterm", NO_COLOR="1")
+    plain = inside("ls", FORCE_COLOR="1", TERM="xterm", NO_COLOR="1")
 
     assert "\x1b[32m" in coloured.out
     assert "\x1b[32m" not in plain.out
-    assert "\x1b" not in tracelet("ls").out
+    assert "\x1b" not in inside("ls").out
 
 
 def test_a_name_cannot_break_a_line_or_speak_to_the_terminal(place: Path) -> None:
     new_run(place, name="two\nlines \x1b[2J [bold]:boom:")
 
-    result = tracelet("ls")
+    result = inside("ls")
 
     assert len(result.out.splitlines()) == 2
     assert "two\\nlines \\x1b[2J [bold]:boom:" in result.out
@@ -153,8 +164,8 @@ def test_a_name_that_the_encoding_lacks_is_no_failure(place: Path) -> None:
 def test_the_shelf_can_be_named(place: Path) -> None:
     new_run(place)
 
-    by_itself = tracelet("ls", "--dir", place / ".tracelet", TRACELET_DIR="")
-    by_its_parent = tracelet("ls", "--dir", place, TRACELET_DIR="")
+    by_itself = inside("ls", "--dir", place / ".tracelet", TRACELET_DIR="")
+    by_its_parent = inside("ls", "--dir", place, TRACELET_DIR="")
 
     assert RUN in by_itself.out
     assert RUN in by_its_parent.out
@@ -166,7 +177,7 @@ def test_the_shelf_can_be_named(place: Path) -> None:
 def test_status_says_that_everything_is_delivered(place: Path) -> None:
     delivered(new_run(place))
 
-    result = tracelet("status")
+    result = inside("status")
 
     assert result.code == 0
     assert result.out == "everything is delivered\n"
@@ -177,7 +188,7 @@ def test_status_reminds_of_rejects_in_delivered_runs(place: Path) -> None:
     delivered(directory)
     rejected(directory)
 
-    everything, named = tracelet("status"), tracelet("status", "first")
+    everything, named = inside("status"), inside("status", "first")
 
     assert everything.code == 0
     assert f"`tracelet show {RUN} --rejects`" in everything.err
@@ -191,7 +202,7 @@ def test_status_shows_how_far_each_backend_is_and_what_keeps_it(place: Path) -> 
     said(directory, "one", state="finished", url="http://there/run/1")
     said(directory, "two", state="unavailable", error="nobody answers")
 
-    result = tracelet("status")
+    result = inside("status")
 
     lines = [line.split() for line in result.out.splitlines()]
     assert result.code == 1
@@ -209,7 +220,7 @@ def test_status_shows_how_far_each_backend_is_and_what_keeps_it(place: Path) -> 
 def test_status_of_a_run_that_is_well_under_way_needs_no_attention(place: Path) -> None:
     said(running(place, points=3), state="idle")
 
-    result = tracelet("status", "--json")
+    result = inside("status", "--json")
 
     assert result.code == 0
     assert result.json["attention"] is False
@@ -219,13 +230,13 @@ def test_status_of_a_run_that_is_well_under_way_needs_no_attention(place: Path) 
 def test_status_of_a_run_that_ended_without_its_relays_needs_attention(place: Path) -> None:
     said(new_run(place, end=None), state="delivering")
 
-    result = tracelet("status", "--json")
+    result = inside("status", "--json")
 
     (run,) = result.json["runs"]
     assert result.code == 1
     assert run["status"] == "KILLED"
     assert run["backends"][0]["state"] == "stopped"
-    assert run["attention"] == ["memory does not have all of it"]
+    assert run["attention"] == ["memory does not have all of it; `tracelet sync` delivers it"]
 
 
 # ---------------------------------------------------------------------------------------- one run
@@ -235,27 +246,36 @@ def test_status_of_a_run_that_ended_without_its_relays_needs_attention(place: Pa
 def test_a_run_is_found_by_its_id_an_end_of_it_or_its_name(place: Path, wanted: str) -> None:
     new_run(place)
 
-    assert tracelet("show", wanted).out.startswith(f"{RUN}\n")
+    assert inside("show", wanted).out.startswith(f"{RUN}\n")
 
 
 def test_an_ambiguous_id_is_a_mistake_that_lists_what_fits(place: Path) -> None:
     new_run(place)
     new_run(place, run_id=OTHER)
 
-    result = tracelet("show", "20231114")
+    result = inside("show", "20231114")
 
     assert result.code == 2
     assert RUN in result.err
     assert OTHER in result.err
 
 
+def test_of_many_runs_that_fit_the_newest_are_listed(place: Path) -> None:
+    for number in range(25):
+        new_run(place, run_id=f"20231114-2213{number:02}-aaaaaa", trainer=this_process())
+
+    result = inside("show", "aaaaaa")
+
+    assert "25 runs fit 'aaaaaa': 20231114-221315-aaaaaa, 20231114-221316-aaaaaa, " in result.err
+    assert result.err.count("-aaaaaa") == 10
+    assert "and 15 older ones. Give more of the id" in result.err
+
+
 # -------------------------------------------------------------------------------------- the command
 
 
 def test_the_command_says_its_version() -> None:
-    result = CliRunner().invoke(app, ["--version"])
-
-    assert result.stdout == f"tracelet {package.__version__}\n"
+    assert inside("--version").out == f"tracelet {package.__version__}\n"
 
 
 def test_a_reader_that_goes_away_is_no_failure_of_ours(place: Path) -> None:
@@ -287,3 +307,11 @@ def test_starting_loads_no_tracker_and_no_training_library() -> None:
 )
 def test_a_span_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
     assert output.span(seconds) == text
+
+
+@pytest.mark.parametrize("name", ["status", "sync"])
+def test_where_there_are_no_runs_nothing_is_said_to_be_delivered(name: str) -> None:
+    result = inside(name)
+
+    assert (result.code, result.out) == (0, "")
+    assert "no runs in " in result.err

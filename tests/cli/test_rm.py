@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.inside import delivered, inside, on_terminal, rejected
 from tests.cli.making import memory, new_run, running, tracelet
+from tracelet.cli import rm
 from tracelet.journal import removal
 from tracelet.journal.locks import take
 from tracelet.journal.status import Target
@@ -128,6 +129,29 @@ def test_a_name_of_nothing_deletes_nothing(place: Path) -> None:
     assert directory.is_dir()
 
 
+def test_an_empty_name_is_no_run(place: Path) -> None:
+    directory = delivered(new_run(place))
+
+    result = inside("rm", "", "--yes")
+
+    assert result.code == 2
+    assert "a run's name or id is empty" in result.err
+    assert directory.is_dir()
+
+
+def test_what_became_the_only_copy_while_it_asked_is_not_deleted(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = delivered(new_run(place))
+    monkeypatch.setattr(rm, "_asked", lambda _: bool(rejected(directory)))
+
+    result = inside("rm", RUN)
+
+    assert result.code == 1
+    assert f"{RUN}  memory rejected some of it" in result.err
+    assert directory.is_dir()
+
+
 def test_without_a_terminal_and_without_yes_nothing_is_deleted(place: Path) -> None:
     directory = delivered(new_run(place))
 
@@ -183,3 +207,17 @@ def test_a_link_to_a_run_is_left_alone(place: Path) -> None:
     assert result.code == 1
     assert f"it is a link to {elsewhere}" in result.err
     assert (elsewhere / "run.json").is_file()
+
+
+def test_a_name_that_several_runs_share_deletes_none(place: Path) -> None:
+    first = new_run(place, name="sweep")
+    second = new_run(place, name="sweep", run_id="20231114-221321-bbbbbb")
+
+    result = inside("rm", "sweep", "--yes", "--force")
+
+    assert result.code == 2
+    assert "2 runs are called 'sweep': " in result.err
+    assert first.name in result.err
+    assert second.name in result.err
+    assert first.is_dir()
+    assert second.is_dir()

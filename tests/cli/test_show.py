@@ -1,9 +1,6 @@
 """`show` tells what one run recorded, to people and to programs, and draws its metrics."""
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.inside import delivered, inside
-from tests.cli.making import EVENTS, FINISHED, STARTED, Result, new_run, running, tracelet
+from tests.cli.making import EVENTS, FINISHED, STARTED, Result, new_run, running
 from tracelet.cli.curves import Curve
 from tracelet.cli.digest import Course, Gathering, MetricDigest
 from tracelet.cli.plot import PLAIN, RICH, Glyphs, Series, draw, sparkline
-from tracelet.events import Lost, Metric, Note, Params, Tags, Text
+from tracelet.events import Lost, Metric, Note, Params, RunFinished, Tags, Text
 from tracelet.journal import status
 from tracelet.journal.status import Reject
 from tracelet.journal.writer import Writer
@@ -47,21 +44,6 @@ def rejected(directory: Path, count: int) -> None:
 
 def words(result: Result) -> list[list[str]]:
     return [line.split() for line in result.out.splitlines()]
-
-
-def on_terminal(*arguments: str, columns: int, **environ: str) -> Result:
-    """Run the command as on a terminal of that width, without colours."""
-    code = "import sys; sys.stdout.isatty = lambda: True; from tracelet.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1", **environ},
-    )
-    lines = [line.replace("\x1b[1m", "").replace("\x1b[0m", "") for line in done.stdout.splitlines()]
-    return Result(done.returncode, "\n".join(lines), done.stderr)
 
 
 # -------------------------------------------------------------------------------------- what is told
@@ -123,7 +105,7 @@ def test_it_reads_a_run_that_goes_on(place: Path) -> None:
 def test_a_text_is_printed_as_it_is(place: Path) -> None:
     shown(place)
 
-    result = tracelet("show", "first", "--text", "samples")
+    result = inside("show", "first", "--text", "samples")
 
     assert result.out == "\nthe second\nof two lines\n\n"
 
@@ -181,8 +163,8 @@ def busy(place: Path) -> None:
 def test_a_terminal_sees_how_each_metric_went(place: Path) -> None:
     busy(place)
 
-    wide = on_terminal("show", "first", "-m", "group/0*", columns=120)
-    ascii_only = on_terminal("show", "first", "-m", "group/0*", columns=120, PYTHONIOENCODING="ascii")
+    wide = inside("show", "first", "-m", "group/0*", columns=120)
+    ascii_only = inside("show", "first", "-m", "group/0*", columns=120, PYTHONIOENCODING="ascii")
 
     (line,) = [line for line in wide.out.splitlines() if line.strip().startswith("group/00")]
     assert line.split()[-1] == "▄▅▅▆▇▇█████▇▇▆▅▄▃▃▂▁"
@@ -195,18 +177,51 @@ def test_a_terminal_sees_how_each_metric_went(place: Path) -> None:
 def test_a_metrics_table_fits_the_terminal(place: Path, columns: int) -> None:
     busy(place)
 
-    result = on_terminal("show", "first", "-m", "group/0*", "--plot", "group/01", columns=columns)
+    result = inside("show", "first", "-m", "group/0*", "--plot", "group/01", columns=columns)
 
     table = [line for line in result.out.splitlines() if "group/0" in line or "│" in line]
     assert len(table) == 10 + 1 + 12
     assert max(map(len, table)) <= max(columns, 62)  # below that, only names are cut
 
 
+def test_a_table_without_room_for_a_trend_keeps_what_fits(place: Path) -> None:
+    directory = new_run(place, end=None)
+    writer = Writer(directory)
+    for step in range(3):
+        writer.scalar("a/name/of/some/forty/characters/in/all", step + 0.123456, step, STARTED)
+    writer.finish(FINISHED)
+
+    (header, line) = inside("show", "first", columns=85).out.split("metrics\n")[1].splitlines()[:2]
+
+    assert header.split() == ["metric", "points", "steps", "last", "min", "at", "max", "at"]
+    assert line.split()[3:5] == ["2.123", "0.1235"]
+    assert len(line) <= 85
+
+
+def test_what_is_long_is_cut_on_a_terminal_and_said_to_be(place: Path) -> None:
+    directory = new_run(place, Note(STARTED, "n" * 200), Params(STARTED, {"long": "x" * 200}), end=None)
+    writer = Writer(directory)
+    writer.event(Text(time=STARTED, name="doc", text="a line\nand another"))
+    writer.finish(RunFinished(STARTED, "FAILED", "r" * 200))
+    reject = Reject("segment", 1, "", "Metric m", "y" * 200, 1.0)
+    status.append_reject(directory, "memory", reject)
+
+    brief = inside("show", "first", columns=80)
+    whole = inside("show", "first", "--all", columns=80)
+
+    assert max(map(len, brief.out.splitlines())) <= 80 + len(str(directory))
+    assert [letter for letter in "nxry" if letter * 80 in brief.out] == []
+    assert "what is long is cut; --all shows it whole" in brief.err
+    assert "--text NAME prints a text whole" in brief.err
+    assert [letter for letter in "nxry" if letter * 200 in whole.out] == [*"nxry"]
+    assert "cut" not in whole.err
+
+
 def test_only_a_terminal_is_spared_long_tables_and_values(place: Path) -> None:
     busy(place)
 
-    brief = on_terminal("show", "first", columns=100)
-    whole = on_terminal("show", "first", "--all", columns=100)
+    brief = inside("show", "first", columns=100)
+    whole = inside("show", "first", "--all", columns=100)
     piped = inside("show", "first")
 
     assert brief.out.count("group/") == 50
@@ -363,7 +378,7 @@ def test_ends_that_are_close_are_told_apart() -> None:
 def test_a_plot_is_printed_for_a_pipe_when_it_is_asked_for(place: Path) -> None:
     new_run(place, points=300)
 
-    result = tracelet("show", "first", "--plot", "lo*")
+    result = inside("show", "first", "--plot", "lo*")
 
     assert "step 0" in result.out
     assert result.out.count("│") == 12

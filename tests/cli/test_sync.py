@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli import making
+from tests.cli.inside import inside
 from tests.cli.making import MEMORY, command, memory, new_run, running, switched, tracelet
 from tests.conftest import eventually, holders
+from tracelet import start_experiment
 from tracelet.events import Event, Metric, RunFinished, RunStarted
 from tracelet.journal import cursors, status
 from tracelet.journal.writer import Writer
@@ -39,14 +41,14 @@ def importable(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_whose_trainer_was_killed_arrives_once_and_is_killed(place: Path) -> None:
     directory = new_run(place, points=250, end=None)
 
-    result = tracelet("sync")
+    result = inside("sync")
 
     assert result.code == 0
     assert "delivered, 252 records" in result.out
     assert steps(received(place / "memory")) == list(range(250))
     assert ends(received(place / "memory")) == ["KILLED"]
     assert status.run_status(directory, status.read_run(directory)) == "KILLED"
-    assert tracelet("sync").out == "everything is delivered\n"
+    assert inside("sync").out == "everything is delivered\n"
     assert ends(received(place / "memory")) == ["KILLED"]
 
 
@@ -57,20 +59,20 @@ def test_what_is_rejected_is_told_with_its_reason_and_the_rest_is_delivered(plac
     writer.scalar("accuracy", 1.0, 1, 1.0)
     writer.finish(making.FINISHED)
 
-    result = tracelet("sync")
+    result = inside("sync")
 
     assert result.code == 1
     assert "1 rejected: Metric poison: the tracker does not take poison" in result.out
     assert "1 of 1 run not delivered whole" in result.err
     assert sorted(steps(stored(place / "memory"))) == sorted([*range(20), 1])  # two writers, in either order
-    assert tracelet("sync", "first").code == 1
+    assert inside("sync", "first").code == 1
 
 
 def test_the_oldest_run_goes_first(place: Path) -> None:
     new_run(place, run_id=OTHER, targets={"memory": memory(place)})
     new_run(place)
 
-    result = tracelet("sync")
+    result = inside("sync")
 
     assert result.code == 0
     assert [event.run_id for event in stored(place / "memory") if isinstance(event, RunStarted)] == [
@@ -94,7 +96,7 @@ def test_a_new_backend_is_configured_from_the_env_file_here(place: Path) -> None
     new_run(place, targets={})
     (place / ".env").write_text(f"MEMORY_BACKEND_FILE={place / 'from-env'}\n")
 
-    result = tracelet("sync", "--backend", MEMORY)
+    result = inside("sync", "--backend", MEMORY)
 
     assert result.code == 0
     assert ends(stored(place / "from-env")) == ["FINISHED"]
@@ -103,7 +105,7 @@ def test_a_new_backend_is_configured_from_the_env_file_here(place: Path) -> None
 def test_only_the_backend_that_is_asked_for_is_delivered_to(place: Path) -> None:
     directory = new_run(place, targets={"one": memory(place, "one"), "two": memory(place, "two")})
 
-    result = tracelet("sync", "--backend", "two")
+    result = inside("sync", "--backend", "two")
 
     assert result.code == 0
     assert received(place / "one") == []
@@ -111,11 +113,12 @@ def test_only_the_backend_that_is_asked_for_is_delivered_to(place: Path) -> None
     assert not cursors.load(directory, "one").finished
 
 
+@pytest.mark.slow
 def test_a_backend_that_one_run_calls_by_its_name_is_known_for_the_others(place: Path) -> None:
     new_run(place)
     other = new_run(place, run_id=OTHER, targets={})
 
-    result = tracelet("sync", "--backend", "memory")
+    result = inside("sync", "--backend", "memory")
 
     assert result.code == 0
     assert status.read_run(other).targets["memory"].load == MEMORY
@@ -124,7 +127,7 @@ def test_a_backend_that_one_run_calls_by_its_name_is_known_for_the_others(place:
 
 
 def test_an_unknown_backend_is_a_mistake_also_without_a_run() -> None:
-    result = tracelet("sync", "--backend", "mlfow")
+    result = inside("sync", "--backend", "mlfow")
 
     assert result.code == 2
     assert "no backend called 'mlfow'" in result.err
@@ -132,9 +135,9 @@ def test_an_unknown_backend_is_a_mistake_also_without_a_run() -> None:
 
 def test_runs_that_were_delivered_are_not_taken_to_a_new_backend_without_being_named(place: Path) -> None:
     new_run(place)
-    assert tracelet("sync").code == 0
+    assert inside("sync").code == 0
 
-    result = tracelet("sync", "--backend", "mlflow")
+    result = inside("sync", "--backend", "mlflow")
 
     assert result.code == 0
     assert result.out == "everything is delivered\n"
@@ -145,9 +148,9 @@ def test_a_refused_backend_is_tried_again(importable: Path) -> None:
     closed = importable / "closed"
     closed.touch()
 
-    refused = tracelet("sync")
+    refused = inside("sync")
     closed.unlink()
-    again = tracelet("sync")
+    again = inside("sync")
 
     assert refused.code == 1
     assert "switched: refused, 5 records left: the key is wrong" in refused.out
@@ -155,15 +158,16 @@ def test_a_refused_backend_is_tried_again(importable: Path) -> None:
     assert steps(stored(importable / "switched")) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_backend_that_stays_away_is_left_after_the_patience(importable: Path) -> None:
     new_run(importable, points=3, targets={"switched": switched(importable)})
     down = importable / "down"
     down.touch()
 
     # Long enough for a relay to begin on a busy machine; nothing asserts how long it took.
-    left = tracelet("sync", "--patience", "4s")
+    left = inside("sync", "--patience", "4s")
     down.unlink()
-    again = tracelet("sync")
+    again = inside("sync")
 
     assert left.code == 1
     assert "5 records left: nobody answers" in left.out
@@ -171,16 +175,18 @@ def test_a_backend_that_stays_away_is_left_after_the_patience(importable: Path) 
     assert ends(received(importable / "switched")) == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_a_backend_that_answers_and_takes_nothing_is_left_after_the_patience(importable: Path) -> None:
     new_run(importable, points=3, targets={"switched": switched(importable)})
     (importable / "full").touch()
 
-    left = tracelet("sync", "--patience", "4s")
+    left = inside("sync", "--patience", "4s")
 
     assert left.code == 1
     assert "records left: there is no room" in left.out
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_runs_own_keeper(importable: Path) -> None:
     directory = new_run(importable, points=3, targets={"switched": switched(importable)})
     down = importable / "down"
@@ -203,6 +209,7 @@ def test_it_waits_for_the_runs_own_keeper(importable: Path) -> None:
     assert steps(received(importable / "switched")) == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_cleanly_when_it_is_interrupted(importable: Path, number: signal.Signals) -> None:
     directory = new_run(importable, points=3, targets={"switched": switched(importable)})
@@ -219,14 +226,14 @@ def test_it_stops_cleanly_when_it_is_interrupted(importable: Path, number: signa
     assert "Traceback" not in err
     assert holders(directory) == []
     down.unlink()
-    assert tracelet("sync").code == 0
+    assert inside("sync").code == 0
     assert ends(received(importable / "switched")) == ["FINISHED"]
 
 
 def test_a_running_run_is_left_to_its_keeper(place: Path) -> None:
     running(place, points=3)
 
-    named, unnamed = tracelet("sync", "first"), tracelet("sync")
+    named, unnamed = inside("sync", "first"), inside("sync")
 
     assert named.code == 0
     assert "it is running, and delivered as it goes" in named.out
@@ -246,7 +253,7 @@ def test_a_running_run_takes_no_new_backend(place: Path) -> None:
 def test_a_run_that_ended_is_delivered_while_its_process_goes_on(place: Path) -> None:
     new_run(place, points=3, trainer=making.this_process())
 
-    result = tracelet("sync")
+    result = inside("sync")
 
     assert result.code == 0
     assert ends(stored(place / "memory")) == ["FINISHED"]
@@ -255,7 +262,7 @@ def test_a_run_that_ended_is_delivered_while_its_process_goes_on(place: Path) ->
 def test_an_offline_run_is_delivered(place: Path) -> None:
     new_run(place, points=3, mode="offline")
 
-    result = tracelet("sync")
+    result = inside("sync")
 
     assert result.code == 0
     assert ends(stored(place / "memory")) == ["FINISHED"]
@@ -264,7 +271,7 @@ def test_an_offline_run_is_delivered(place: Path) -> None:
 def test_an_interpreter_that_is_gone_is_replaced_by_this_one(place: Path) -> None:
     new_run(place, python=str(place / "gone" / "bin" / "python"))
 
-    result = tracelet("sync")
+    result = inside("sync")
 
     assert result.code == 0
     assert ends(stored(place / "memory")) == ["FINISHED"]
@@ -273,7 +280,7 @@ def test_an_interpreter_that_is_gone_is_replaced_by_this_one(place: Path) -> Non
 def test_one_json_document_is_printed_and_nothing_else(place: Path) -> None:
     new_run(place, points=3)
 
-    result = tracelet("sync", "--json")
+    result = inside("sync", "--json")
 
     assert result.err == ""
     assert result.json["fine"] is True
@@ -288,7 +295,7 @@ def test_the_shelf_can_be_named_from_where_one_is(place: Path, monkeypatch: pyte
     (place / "below").mkdir()
     monkeypatch.chdir(place / "below")
 
-    result = tracelet("sync", "--dir", "../.tracelet", TRACELET_DIR="")
+    result = inside("sync", "--dir", "../.tracelet", TRACELET_DIR="")
 
     assert result.code == 0
     assert ends(stored(place / "memory")) == ["FINISHED"]
@@ -300,7 +307,7 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others(place: Path) -> None
     broken.mkdir()
     (broken / "run.json").write_text("{")
 
-    result = tracelet("sync")
+    result = inside("sync")
 
     assert result.code == 1
     assert "is not a run that this version of tracelet can read" in result.out
@@ -322,7 +329,7 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others(place: Path) -> None
 def test_a_mistake_is_told_in_a_line_and_ends_with_2(place: Path, arguments: list[str], said: str) -> None:
     new_run(place)
 
-    result = tracelet("sync", *arguments)
+    result = inside("sync", *arguments)
 
     assert result.code == 2
     assert result.out == ""
@@ -346,6 +353,7 @@ def test_a_backend_without_its_client_is_a_mistake(importable: Path) -> None:
     assert "needs 'no_such_client', which is not installed: pip it" in result.err
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_a_bar(place: Path) -> None:
     new_run(place, points=2000)
     master, slave = pty.openpty()
@@ -369,3 +377,32 @@ def test_a_terminal_sees_a_bar(place: Path) -> None:
     assert b"20231114-221320-aaaaaa memory" in seen
     assert b"100%" in seen
     assert out == b"20231114-221320-aaaaaa  memory: delivered, 2,002 records\n"
+
+
+@pytest.mark.slow
+def test_a_run_with_a_wrong_address_is_taken_to_another(place: Path) -> None:
+    """Its own keeper is still trying when that is asked for."""
+    from mlflow import MlflowClient
+
+    with start_experiment("r", "p", "mlflow", mlflow_tracking_uri="http://127.0.0.1:9") as exp:
+        exp.log_metric("loss", 0.5, 1)
+    there = f"sqlite:///{place}/there.db"
+
+    refused = tracelet("sync", exp.run_id, "--patience", "1s")
+    moved = tracelet("sync", exp.run_id, "--backend-url", there)
+    again = tracelet("sync", exp.run_id, "--backend-url", there)
+
+    assert (refused.code, moved.code, again.code) == (1, 0, 0), (refused, moved, again)
+    (run,) = MlflowClient(there).search_runs(["1"])
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})
+
+
+def test_an_address_is_for_named_runs_and_one_backend(place: Path) -> None:
+    new_run(place)
+
+    everything = tracelet("sync", "--backend-url", "http://127.0.0.1:9")
+    nobody = tracelet("sync", "first", "--backend-url", "http://127.0.0.1:9")
+
+    assert (everything.code, nobody.code) == (2, 2)
+    assert "name them" in everything.err
+    assert "no backend of this run would take it" in nobody.err

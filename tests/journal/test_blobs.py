@@ -3,9 +3,8 @@
 import hashlib
 import os
 import socket
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -217,15 +216,6 @@ def test_what_is_no_file_is_refused_and_never_waited_for(
             assert caught.value.filename == str(name)
 
     assert files(run) == []
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A directory that anybody may use; pytest's own are for their owner only."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        directory.chmod(0o777)
-        yield directory
 
 
 def as_nobody(function: Callable[[], None]) -> None:

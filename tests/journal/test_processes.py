@@ -299,3 +299,29 @@ def test_what_a_killed_process_had_appended_is_all_there(journal: Path) -> None:
         assert points == [
             Metric(f"name/{index % 7}", float(index), index, 1.0) for index in range(len(points))
         ]
+
+
+LOGS_WITHOUT_STDERR = """
+import os, sys
+from pathlib import Path
+from tracelet.journal.writer import Writer
+
+os.closerange(0, 3)
+writer = Writer(Path(sys.argv[1]))
+assert writer.scalar("m", 1.0, 0, 1.0)
+for fd in range(3):
+    try:
+        os.write(fd, b"a library complains")
+    except OSError:
+        pass
+assert writer.scalar("m", 1.0, 1, 1.0)
+"""
+
+
+def test_a_journal_never_stands_where_stderr_was(journal: Path) -> None:
+    with run(LOGS_WITHOUT_STDERR, journal) as process:
+        assert process.wait(60) == 0
+
+    found = read_all(journal)
+    assert [record.event.step for record in found if isinstance(record.event, Metric)] == [0, 1]
+    assert damages(found) == []

@@ -10,9 +10,9 @@ import pytest
 
 from tests.journal.test_blobs import as_nobody
 from tracelet.errors import ConfigError
-from tracelet.journal import cursors, shelf, status
+from tracelet.journal import cursors, removal, shelf, status
 from tracelet.journal.cursors import Cursor
-from tracelet.journal.locks import Holder, this_process
+from tracelet.journal.locks import Holder, take, this_process
 
 GONE = Holder(2**22 + 1, 1)  # no process has such a number
 
@@ -101,6 +101,43 @@ def test_the_variable_overrides_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]:
         assert shelf.locate(tmp_path, {"TRACELET_DIR": named}) == place
     assert shelf.locate(tmp_path, {"TRACELET_DIR": "", "HOME": "/nowhere"}) == tmp_path / ".tracelet"
+
+
+def test_a_place_is_found_where_no_home_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    (tmp_path / ".git").mkdir()
+
+    assert shelf.locate(tmp_path, {}) == tmp_path / ".tracelet"
+    with pytest.raises(ConfigError, match=r"TRACELET_DIR='~/x' begins in no home directory that is known"):
+        shelf.locate(tmp_path, {"TRACELET_DIR": "~/x"})
+
+
+def test_a_place_that_may_not_be_looked_into_has_no_shelf(public: Path) -> None:
+    (public / "closed" / "inside").mkdir(parents=True)
+    (public / "closed").chmod(0)
+
+    def check() -> None:
+        inside = public / "closed" / "inside"
+        assert shelf.locate(inside, {"HOME": str(inside)}) == inside / ".tracelet"
+
+    as_nobody(check)
+    (public / "closed").chmod(0o700)
+
+
+def test_a_run_of_somebody_else_s_hides_none_of_ours(public: Path) -> None:
+    theirs, ours = make(public, "1"), make(public, "2")
+    theirs.chmod(0)
+    ours.chmod(0o755)
+
+    as_nobody(lambda: _equal(shelf.runs(public), [ours]))
+
+
+def _equal(found: object, expected: object) -> None:
+    assert found == expected
 
 
 def test_a_new_shelf_is_private_and_ignored_by_git(tmp_path: Path) -> None:
@@ -216,7 +253,7 @@ def test_what_is_no_run_is_passed_over(full: Path) -> None:
     assert shelf.find(full, "ffffff") == broken
     assert shelf.find(full, "mnist").name.endswith("bbbbbb")
     assert broken not in shelf.undelivered(shelf.runs(full))
-    assert shelf.expire(full, time.time() + 10**9) == []
+    assert removal.expire(full, time.time() + 10**9) == []
 
 
 def test_undelivered_are_the_runs_that_ended_and_that_some_backend_lacks(tmp_path: Path) -> None:
@@ -241,8 +278,8 @@ def test_a_run_expires_its_retention_after_every_backend_had_it(tmp_path: Path) 
     cursors.save(waits, "a", Cursor(finished=True))
     status.write_delivery(waits, "a", status.DeliveryStatus(progressed=now - 10**6))
 
-    assert shelf.expire(tmp_path, now + 49) == []
-    assert shelf.expire(tmp_path, now + 10**4) == [delivered]
+    assert removal.expire(tmp_path, now + 49) == []
+    assert removal.expire(tmp_path, now + 10**4) == [delivered]
     assert not delivered.exists()
     assert shelf.runs(tmp_path) == [local, waits]
 
@@ -251,8 +288,32 @@ def test_a_run_whose_status_was_lost_does_not_expire_at_once(tmp_path: Path) -> 
     directory = make(tmp_path, "one")
     cursors.save(directory, "memory", Cursor(finished=True))
 
-    assert shelf.expire(tmp_path, time.time() + 50) == []
-    assert shelf.expire(tmp_path, time.time() + 150) == [directory]
+    assert removal.expire(tmp_path, time.time() + 50) == []
+    assert removal.expire(tmp_path, time.time() + 150) == [directory]
+
+
+def delivered(place: Path, run_id: str, trainer: Holder = GONE) -> Path:
+    directory = make(place, run_id, trainer=trainer)
+    cursors.save(directory, "memory", Cursor(finished=True))
+    return directory
+
+
+def test_a_run_does_not_expire_while_its_trainer_may_wait_for_it(tmp_path: Path) -> None:
+    waits, gone = delivered(tmp_path, "1", this_process()), delivered(tmp_path, "2")
+
+    assert removal.expire(tmp_path, time.time() + 150, waits) == [gone]
+    assert waits.exists()
+
+
+def test_a_run_expires_only_with_its_keeper_s_lock(tmp_path: Path) -> None:
+    own, watched = delivered(tmp_path, "1"), delivered(tmp_path, "2")
+    locks = [take(directory / "keeper.lock") for directory in (own, watched)]
+
+    assert removal.expire(tmp_path, time.time() + 150, own) == [own]
+    assert watched.exists()
+    for lock in locks:
+        lock.close()
+    assert removal.expire(tmp_path, time.time() + 150) == [watched]
 
 
 def test_a_local_file_system_has_no_name_of_a_network_s(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.making import FINISHED, STARTED, memory, new_run, running
 from tracelet.events import Lost, RunFinished
-from tracelet.journal import census, cursors, holdings, progress, shelf, status
+from tracelet.journal import census, cursors, holdings, progress, removal, shelf, status
 from tracelet.journal.cursors import Cursor
 from tracelet.journal.deliveries import Deliveries
 from tracelet.journal.overview import overview
@@ -52,7 +52,7 @@ def test_its_run_never_expires(place: Path, others: dict[str, Target]) -> None:
     for name in others:
         cursors.save(directory, name, Cursor(finished=True))
 
-    assert shelf.expire(directory.parent, time.time() + 10**9) == []
+    assert removal.expire(directory.parent, time.time() + 10**9) == []
     assert directory.exists()
 
 

@@ -187,7 +187,7 @@ def test_one_backend_that_is_away_does_not_hold_up_another(place: Path) -> None:
         "memory": Target("tracelet.testing.memory:BACKEND", {"path": str(place / "tracked")}),
         "faulty": faulty_target(place / "away", unavailable=1),
     }
-    writer = new_run(place, targets=targets, linger=0.5)
+    writer = new_run(place, targets=targets, linger=5.0)  # the other has to start in this time
     log(writer, 20)
     writer.finish(FINISHED)
 
@@ -286,6 +286,28 @@ def test_blobs_go_once_every_backend_has_the_run(place: Path) -> None:
 
     assert not (directory_of(place) / "blobs").exists()
     assert (memory.artifacts_of(place / "tracked") / "model.bin").read_bytes() == b"weights"
+
+
+def test_blobs_stay_while_a_process_that_has_logged_may_log_another(place: Path) -> None:
+    """A blob is there before its record is."""
+    file = place / "model.bin"
+    file.write_bytes(b"weights")
+    writer = new_run(place)
+    child = subprocess.Popen([sys.executable, "-c", LATE_CHILD, str(directory_of(place))], stdin=-1)
+    eventually(lambda: len(list(directory_of(place).glob("*.seg"))) == 2, TIMEOUT)
+    blobs.keep(directory_of(place), file)
+    writer.finish(FINISHED)
+    keeper = Keeper(directory_of(place), patience=60.0)  # in the foreground: children are not waited for
+    assert keeper.run(threading.Event())
+
+    keeper.tidy(0.0)
+    kept = list(directory_of(place).glob("blobs/*/*"))
+    child.kill()
+    child.communicate()
+    keeper.tidy(0.0)
+
+    assert len(kept) == 1
+    assert not list(directory_of(place).glob("blobs/*/*"))
 
 
 def test_blobs_stay_where_the_journal_is_a_store_too(place: Path) -> None:

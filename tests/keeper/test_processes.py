@@ -20,6 +20,8 @@ from tracelet.keeper import processes
 WAITS = "threading.Event().wait()"
 TELL = """
 import json, os, sys
+
+pytestmark = pytest.mark.slow
 told = {
     "environ": dict(os.environ),
     "path": sys.path,
@@ -256,8 +258,31 @@ def test_what_cannot_be_started_is_told(place: Path, monkeypatch: pytest.MonkeyP
         processes.start_detached([str(place / "no" / "python")], place / "log", place, {})
 
 
-def test_a_directory_that_is_gone_does_not_keep_a_process_from_starting(place: Path) -> None:
-    process = processes.start(["/bin/true"], place / "log", place / "gone", os.environ, session=False)
+def test_a_directory_that_is_gone_does_not_keep_a_process_from_starting(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", f"import os; assert os.getcwd() == {str(place)!r}"]
+    (place / "gone").mkdir()
+    monkeypatch.chdir(place / "gone")
+    (place / "gone").rmdir()
+
+    process = processes.start(command, place / "log", place / "gone", os.environ, session=False)
 
     assert process.wait(TIMEOUT) == 0
     assert isinstance(process, subprocess.Popen)
+
+
+@pytest.mark.usefixtures("unset")
+def test_deliveries_give_way_only_for_as_long_as_somebody_trains(place: Path, train: Trainers) -> None:
+    if not Path("/proc/self/autogroup").exists():
+        pytest.skip("this kernel does not group processes by session")
+    process = train(WAITS)
+    eventually(lambda: living(place, "keeper"), TIMEOUT)
+    group = Path(f"/proc/{living(place, 'keeper')[0]}/autogroup")
+    eventually(lambda: group.read_text().endswith("nice 10\n"), TIMEOUT)
+
+    process.kill()
+
+    eventually(lambda: group.read_text().endswith("nice 0\n"), TIMEOUT)
+    trainers.tracker_is_there(place)
+    eventually(lambda: ends(place) == ["KILLED"], TIMEOUT)

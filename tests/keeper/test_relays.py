@@ -30,6 +30,8 @@ from tracelet.backend import Limits
 from tracelet.relay.pulse import GRACE
 from tracelet.testing import faulty
 
+pytestmark = pytest.mark.slow
+
 # What is left of the grace is all the time that a call has.
 BACKEND = replace(faulty.BACKEND, limits=Limits(batch=100, patience=1.0 - GRACE))
 """

@@ -17,6 +17,8 @@ from tracelet.journal.status import Target
 from tracelet.relay.__main__ import BROKEN, DONE, LOCKED, REFUSED
 from tracelet.testing import memory
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[[str], "subprocess.Popen[bytes]"]
 TIMEOUT = 60.0  # seconds; only a test that fails waits so long
 
@@ -159,10 +161,26 @@ def test_a_relay_whose_run_is_deleted_ends(place: Path, start: Start) -> None:
     assert not directory_of(place).exists()
 
 
+def test_a_relay_leaves_a_directory_that_is_gone(place: Path) -> None:
+    """Most clients ask where they are, and fail where that is nowhere."""
+    writer = new_run(place)
+    log(writer, 5)
+    (place / "temporary").mkdir()
+    command = [sys.executable, "-P", "-m", "tracelet.relay", str(directory_of(place)), "memory"]
+    with subprocess.Popen(command, cwd=place / "temporary") as process:
+        try:
+            eventually(lambda: held(lock_of(place)), TIMEOUT)
+            (place / "temporary").rmdir()
+
+            eventually(lambda: Path(f"/proc/{process.pid}/cwd").readlink() == directory_of(place), TIMEOUT)
+        finally:
+            process.kill()
+
+
 def test_a_relay_gives_way_to_training(place: Path, start: Start) -> None:
     new_run(place)
     process = start("memory")
 
     eventually(lambda: held(lock_of(place)))
 
-    assert os.getpriority(os.PRIO_PROCESS, process.pid) == 10
+    eventually(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 10)

@@ -18,6 +18,7 @@ from tests.recording import MEMORY
 from tracelet.journal import shelf, status
 from tracelet.journal.locks import Holder, this_host
 from tracelet.journal.status import RunFile, Target
+from tracelet.journal.writer import Writer
 from tracelet.telling import messages
 
 FAULTY = "tracelet.testing.faulty:BACKEND"
@@ -95,7 +96,7 @@ def test_a_warning_says_who_warns_while_a_run_lasts(capsys: pytest.CaptureFixtur
 
         (warning,) = lines(capsys)
         assert warning.startswith("tracelet: ")
-        assert "a str is not a number" in warning
+        assert "(str) is no number" in warning
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -331,6 +332,19 @@ def test_disabled_and_other_ranks_say_nothing(
         assert str(summary) == "run a run: nothing was recorded"
 
 
+def test_what_is_kept_here_needs_no_delivery_when_its_end_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = tracelet.start_experiment("r", backend="local")
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "finish", lambda *_: False)  # as on a full disk
+        summary = experiment.stop()
+
+    assert "could not be written" in caplog.text
+    assert "sync" not in f"{summary}{caplog.text}"
+    experiment.stop()
+
+
 def test_what_is_kept_here_needs_no_delivery_offline_either() -> None:
     with tracelet.start_experiment("r", backend="local", mode="offline") as experiment:
         experiment.log_metric("loss", 0.5, 0)
@@ -338,3 +352,17 @@ def test_what_is_kept_here_needs_no_delivery_offline_either() -> None:
 
     assert "sync" not in str(summary)
     assert "local: kept" in str(summary)
+
+
+def test_a_handler_that_a_library_gives_the_root_logger_meanwhile_silences_nothing() -> None:
+    code = """
+    import logging, tracelet
+    tracelet.start_logging("r", backend="local")
+    logging.getLogger().addHandler(logging.StreamHandler())
+    tracelet.stop_logging()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stderr.count("FINISHED") == 1

@@ -14,6 +14,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import tracelet
+from tests.conftest import eventually
 from tests.recording import MEMORY
 from tracelet.experiment import Experiment
 from tracelet.journal import status
@@ -77,6 +78,8 @@ def test_a_page_is_a_link_and_nothing_else_is(url: str, link: str) -> None:
     with tracelet.start_experiment("a run", "a project", MEMORY, relay="thread") as exp:
         assert exp.flush(30)
     assert exp.directory is not None
+    directory = exp.directory
+    eventually(lambda: status.read_delivery(directory, "memory").state == "finished")  # it writes no more
     said = status.read_delivery(exp.directory, "memory")
     status.write_delivery(exp.directory, "memory", msgspec.structs.replace(said, url=url))
 

@@ -40,7 +40,7 @@ def source(text: str) -> dict[str, str]:
     """
     if not text:
         return {"shelf": str(shelf.locate(Path.cwd(), os.environ).absolute())}
-    place = Path(text).expanduser().absolute()
+    place = Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  Path's raises where no home is known
     if (place / "run.json").is_file():
         return {"shelf": str(place.parent), "run": place.name}
     if (place / ".tracelet").is_dir():

@@ -13,12 +13,14 @@ import msgspec
 import typer
 
 from tracelet.cli import completing, digest, output, plot
-from tracelet.cli.figures import figure, fits, fitting, took
+from tracelet.cli.figures import figure, fits, fitting
 from tracelet.cli.output import Column
 from tracelet.cli.plot import Series
-from tracelet.cli.runs import Json, Place
+from tracelet.cli.runs import Json, Place, shelf_at
 from tracelet.cli.sources import From, Origin, opened
 from tracelet.errors import ConfigError
+from tracelet.journal import shelf
+from tracelet.telling.words import span
 
 BESIDE: Final = 6  # runs that stand in columns
 MANY: Final = 50  # rows or columns of a kind that a terminal shows without being asked for more
@@ -27,8 +29,8 @@ WIDE: Final = 32  # characters of a column that more columns may stand beside
 _RUNS: Final = (
     Column("name", cut=True),
     Column("run"),
-    Column("status"),
-    Column("started"),
+    Column("status", state=True),
+    Column("started", spare=1),
     Column("took", right=True),
     Column("points", right=True),
 )
@@ -82,11 +84,15 @@ def compare(
     by: Annotated[By, typer.Option("--by", help="Which value of a metric.")] = By.LAST,
     plots: Annotated[
         list[str] | None,
-        typer.Option("--plot", metavar="NAME", help="Draw this metric of all runs in one plot."),
+        typer.Option(
+            "--plot", metavar="NAME", help="Draw a metric of all runs in one plot; 'val/*' draws several."
+        ),
     ] = None,
     log: Annotated[
         bool | None,
-        typer.Option("--log/--linear", help="How a plot's values are drawn, if not as fits them."),
+        typer.Option(
+            "--log/--linear", help="Draw values by their logarithm, or not; by default as fits them."
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", "-a", help="Show what is equal too, and every row.")
@@ -95,7 +101,7 @@ def compare(
     source: From = "",
     place: Place = None,
 ) -> None:
-    """Compare runs: the params and tags in which they differ, and a value of each metric."""
+    """Show runs beside each other, and in what they differ."""
     if as_json and plots:
         raise ConfigError("--json prints one document; --plot does not go with it")
     runs = _read(place, source, wanted, plots or ())
@@ -125,6 +131,10 @@ def compare(
 
 def _read(place: Path | None, source: str, wanted: Sequence[str], plots: Sequence[str]) -> list[Compared]:
     runs: list[Compared] = []
+    if not source:
+        where = shelf_at(place)
+        same = {name: [path.name for path in shelf.namesakes(where, name)] for name in wanted}
+        wanted = [one for name in wanted for one in same[name] or [name]]  # a sweep's runs may share one
     with opened(place, source, wanted) as origins:
         if len(origins) < 2:  # noqa: PLR2004  it takes two
             raise ConfigError(f"there is nothing to compare {origins[0].id} with; name two runs or more")
@@ -168,7 +178,7 @@ def _labels(runs: Sequence[Compared]) -> list[str]:
 
 def _row(run: Compared) -> list[str]:
     points = sum(metric.points for metric in run.found.metrics.values())
-    spent = "" if run.duration is None else took(run.duration)
+    spent = "" if run.duration is None else span(run.duration)
     started = output.moment(run.started, brief=True)
     return [run.origin.name, run.origin.id, run.status, started, spent, f"{points:,}"]
 

@@ -33,12 +33,12 @@ def config(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="One setting: print its value and nothing else.", autocompletion=_offered
+            metavar="NAME", help="A setting: print its value and nothing else.", autocompletion=_offered
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show each setting as it holds in this directory, and where it came from."""
+    """Show the settings that hold here, and where each came from."""
     if name is not None and name not in SETTINGS:
         raise unknown(name)
     try:

@@ -12,14 +12,14 @@ import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Final, Protocol
 
 import msgspec
 
+from tracelet.cli.interrupting import Interrupt
 from tracelet.errors import JournalLocked
 from tracelet.journal import status
-from tracelet.journal.locks import Lock, take
+from tracelet.journal.locks import Lock, holder, take
 from tracelet.journal.progress import Movement
 from tracelet.journal.status import Target
 from tracelet.keeper.keeping import Keeper
@@ -37,6 +37,7 @@ class Job:
         run: Its `run.json`.
         backends: The backends to deliver to.
         added: Those of them that the run does not have yet.
+        moved: Those of `added` that the run has, at another place.
         environ: Variables for its relays, beneath the environment.
     """
 
@@ -44,6 +45,7 @@ class Job:
     run: status.RunFile
     backends: tuple[str, ...]
     added: Mapping[str, Target] = field(default_factory=dict[str, Target])
+    moved: frozenset[str] = frozenset()
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -66,29 +68,6 @@ class View(Protocol):
     def end(self) -> None:
         """Leave the screen as it is."""
         ...
-
-
-class Interrupt:
-    """Ctrl-C and SIGTERM, as a wish to stop that is heard at the next look."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.signal = 0
-
-    @contextlib.contextmanager
-    def listening(self) -> "Generator[Interrupt]":
-        """Take the signals, and give them back afterwards."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._heard) for number in numbers}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _heard(self, number: int, _: FrameType | None) -> None:
-        self.signal = number
-        self.stop.set()
 
 
 def deliver(job: Job, patience: float, interrupt: Interrupt, view: View) -> None:
@@ -123,15 +102,27 @@ def _wait_for_lock(job: Job, patience: float, interrupt: Interrupt, view: View) 
         None once there is nothing left to do here, or too much.
     """
     movement = Movement(job.directory, {*job.run.targets, *job.backends}, patience)
-    while not interrupt.stop.is_set():
+    while not interrupt.signal:
         try:
             return take(job.directory / "keeper.lock")
         except JournalLocked:  # noqa: PERF203  it is the usual case here
             view.look()
-            if not job.left or movement.stalled():
+            if job.moved:
+                _end_keeper(job.directory)
+            elif not job.left:
                 return None
-            interrupt.stop.wait(LOOK)
+            if movement.stalled():
+                return None
+            interrupt.wait(LOOK)
     return None
+
+
+def _end_keeper(directory: Path) -> None:
+    """Ask the run's own keeper to end: it tries to reach a place that the run does not go to any more."""
+    keeper = holder(directory / "keeper.lock")
+    if keeper.alive:
+        with contextlib.suppress(OSError):
+            os.kill(keeper.pid, signal.SIGTERM)
 
 
 def _prepare(job: Job) -> None:
@@ -142,6 +133,9 @@ def _prepare(job: Job) -> None:
     run = status.read_run(job.directory)
     python = interpreter(run)
     targets = {**run.targets, **job.added, **run.targets}  # in the run's order, what is new at the end
+    for name in job.moved:
+        targets[name] = job.added[name]
+        status.forget_delivery(job.directory, name)  # the place that it goes to now has nothing of it
     if targets != run.targets or python != run.python:
         status.write_run(job.directory, msgspec.structs.replace(run, targets=targets, python=python))
 
@@ -157,14 +151,14 @@ def _keep(job: Job, movement: Movement, interrupt: Interrupt, view: View) -> Non
 
     def look(_: Keeper) -> None:
         view.look()
-        if interrupt.stop.is_set() or movement.stalled():
+        if interrupt.signal or movement.stalled():
             halt.set()
 
     # Its own patience is not asked: `movement` decides.
     keeper = Keeper(job.directory, only=job.backends, patience=math.inf, deliver_offline=True, watch=look)
     keeper.run(halt)
     view.look()
-    if not interrupt.stop.is_set():
+    if not interrupt.signal:
         keeper.tidy(time.time())
 
 

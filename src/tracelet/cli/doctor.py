@@ -33,7 +33,13 @@ _SLOW: Final = "try again with a longer --timeout; if it stays so, this is where
 def doctor(
     timeout: Annotated[
         float,
-        typer.Option("--timeout", metavar="DURATION", parser=seconds, help="How long all of it may take."),
+        typer.Option(
+            "--timeout",
+            metavar="DURATION",
+            parser=seconds,
+            show_default="30s",
+            help="How long all of it may take.",
+        ),
     ] = TIMEOUT,
     as_json: Json = False,
     place: Place = None,

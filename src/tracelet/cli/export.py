@@ -55,7 +55,7 @@ def export(
     ],
     kind: Annotated[
         Format | None,
-        typer.Option("--format", "-f", help="By default as the file's name ends; else jsonl."),
+        typer.Option("--format", help="By default as the file's name ends; else jsonl."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -74,7 +74,7 @@ def export(
     source: From = "",
     place: Place = None,
 ) -> None:
-    """Write all that runs recorded as JSON lines, or their metrics as CSV or Parquet."""
+    """Write runs as JSON lines, CSV or Parquet, and their artifacts."""
     file = None if file == Path("-") else file
     only_files = artifacts is not None and file is None and kind is None
     chosen = _format(kind, file)

@@ -1,4 +1,4 @@
-"""Figures as a person reads them: values, steps, spans of time."""
+"""Figures as a person reads them: values and steps; and the names that go with them."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -27,15 +27,6 @@ def apart(low: float, high: float, digits: int = 4) -> tuple[str, str]:
 def whole(number: int | None) -> str:
     """Write a whole number; an empty text for none."""
     return "" if number is None else f"{number:,}"
-
-
-def took(seconds: float) -> str:
-    """Write how long something took."""
-    minutes, rest = divmod(max(0.0, seconds), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    if hours:
-        return f"{hours:,}h {minutes}m {int(rest)}s"
-    return f"{minutes}m {int(rest)}s" if minutes else f"{rest:.1f}s"
 
 
 def fits(name: str, patterns: Iterable[str]) -> bool:

@@ -36,7 +36,8 @@ def gc(
             "--older-than",
             metavar="DURATION",
             parser=seconds,
-            help="Delete runs that were delivered longer ago than this; by default each after its retention.",
+            help="Delete runs that were delivered longer ago than this, as in 12h, 7d; by default each after"
+            " its retention.",
         ),
     ] = None,
     as_json: Json = False,

@@ -41,11 +41,14 @@ def init(
             autocompletion=completing.backends,
         ),
     ] = None,
-    project: Annotated[str, typer.Option("--project", "-p", help="Set the project.")] = "",
+    project: Annotated[str, typer.Option("--project", "-p", metavar="NAME", help="Set the project.")] = "",
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite the file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a tracelet.toml in this directory: every setting, with its meaning and its default."""
+    """Write a commented tracelet.toml into this directory.
+
+    Every setting stands in it, with its meaning and its default.
+    """
     given: dict[str, Any] = {}
     if backend:
         given["backend"] = SETTINGS["backend"].parse(",".join(backend), "--backend")

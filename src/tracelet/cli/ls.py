@@ -9,48 +9,51 @@ import typer
 
 from tracelet.cli import completing, output
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, look, shelf_at, word
+from tracelet.cli.runs import Json, Place, Run, look_at, shelf_at, word
 from tracelet.errors import ConfigError, JournalCorrupt, suggestion
 from tracelet.journal import shelf, status
 
 _COLUMNS = (
     Column("run"),
     Column("name", cut=True),
-    Column("project", cut=True),
-    Column("status"),
-    Column("started"),
-    Column("age", right=True),
-    Column("delivery"),
+    Column("project", cut=True, spare=2),
+    Column("status", state=True),
+    Column("started", spare=1),
+    Column("age", right=True, spare=3),
+    Column("delivery", state=True),
 )
 
 
 def ls(
     number: Annotated[
-        int, typer.Option("-n", "--number", min=1, help="How many, from the newest back.")
+        int, typer.Option("-n", "--number", metavar="NUMBER", min=1, help="How many, from the newest back.")
     ] = 20,
     everything: Annotated[bool, typer.Option("--all", "-a", help="List every run.")] = False,
-    project: Annotated[str, typer.Option("--project", "-p", help="Only the runs of this project.")] = "",
+    project: Annotated[
+        str, typer.Option("--project", "-p", metavar="NAME", help="Only the runs of this project.")
+    ] = "",
     wanted: Annotated[
         list[str] | None,
         typer.Option(
             "--status",
             "-s",
             metavar="STATUS",
-            help="Only runs that are RUNNING, FINISHED, FAILED, KILLED or UNREADABLE.",
+            help="Only runs that are RUNNING, FINISHED, FAILED, KILLED or UNREADABLE;"
+            " more than once for several.",
             autocompletion=completing.statuses,
         ),
     ] = None,
     as_json: Json = False,
     place: Place = None,
 ) -> None:
-    """List runs, the newest last: status, age, and how each delivery stands."""
+    """List runs, the newest last, with a word on each delivery."""
     statuses = {_status(word) for word in wanted or ()}
     where = shelf_at(place)
     directories = shelf.runs(where)
     if project or statuses:
         directories = [path for path in directories if _fits(path, project, statuses)]
     shown = directories if everything else directories[-number:]
-    runs = [look(directory) for directory in shown]
+    runs = look_at(shown)
     if as_json:
         output.document({"directory": str(where), "runs": msgspec.to_builtins(runs)})
         return

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelet.telling.words import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -35,16 +37,28 @@ STYLES: Final = {
     "waiting": "yellow",
     "KILLED": "yellow",
 }
-"""How a cell's last word is coloured."""
+"""How the last word of a cell is coloured, in a `state` column: others hold what users have named."""
+
+count = counted
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column: its header, how its cells stand, and whether a narrow terminal may cut them."""
+    """A table's column.
+
+    Attributes:
+        header: What stands above it.
+        right: Whether its cells stand at the right.
+        cut: Whether a narrow terminal may cut them.
+        state: Whether they are words of ours that have a colour.
+        spare: When a narrow terminal gives the column up: that with 1 goes first, with 0 never.
+    """
 
     header: str
     right: bool = False
     cut: bool = False
+    state: bool = False
+    spare: int = 0
 
 
 def clean(text: str) -> str:
@@ -73,6 +87,14 @@ def say(text: str, style: str = "") -> None:
     console().print(line(text, style))
 
 
+def nothing_left(*, any_runs: bool, where: object) -> None:
+    """Say that there is nothing to deliver, and if that is because there are no runs at all."""
+    if any_runs:
+        say("everything is delivered", "green")
+    else:
+        remark(f"no runs in {where}")
+
+
 def remark(text: str) -> None:
     """Print one line that is not part of what was asked for."""
     print(f"tracelet: {clean(text)}", file=sys.stderr)
@@ -81,10 +103,22 @@ def remark(text: str) -> None:
 def table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], indent: int = 0, *, error: bool = False
 ) -> None:
-    """Print a table; on a terminal, long cells of its `cut` columns are cut to make it fit."""
+    """Print a table; a terminal for which it is too wide sees less of it, as its columns say."""
     out = console(error=error)
     for drawn in grid(columns, rows, indent, out.width if out.is_terminal else None):
         out.print(drawn)
+
+
+def is_cut(columns: Sequence[Column], rows: Iterable[Sequence[str]], indent: int = 0) -> bool:
+    """Tell whether `table` cuts cells to make the table fit."""
+    from rich.cells import cell_len
+
+    out = console()
+    if not out.is_terminal:
+        return False
+    lines = [[column.header for column in columns], *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
+    return _fitted(columns, widths, out.width - indent - GAP * (len(columns) - 1)) != widths
 
 
 def grid(
@@ -98,12 +132,16 @@ def grid(
     lines = [header, *([clean(cell) for cell in row] for row in rows)]
     widths = [max(cell_len(line[index]) for line in lines) for index in range(len(columns))]
     if room is not None:
+        kept = _kept(columns, widths, room - indent)
+        columns, widths = [columns[index] for index in kept], [widths[index] for index in kept]
+        lines = [[line[index] for index in kept] for line in lines]
         widths = _fitted(columns, widths, room - indent - GAP * (len(columns) - 1))
     drawn: list[Text] = []
-    for cells in lines:
+    for number, cells in enumerate(lines):
         text = Text(" " * indent)
         for column, width, cell in zip(columns, widths, cells, strict=True):
-            text.append(_padded(cell, width, column), style="bold" if cells is header else _style(cell))
+            style = "bold" if number == 0 else _style(cell) if column.state else ""
+            text.append(_padded(cell, width, column), style=style)
             text.append(" " * GAP)
         text.rstrip()
         drawn.append(text)
@@ -117,6 +155,20 @@ def _padded(cell: str, width: int, column: Column) -> str:
     if missing < 0:
         return set_cell_size(cell, width - 1) + "…"
     return " " * missing + cell if column.right else cell + " " * missing
+
+
+def _kept(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Give up columns until the others fit when they are cut, or none is spare any more."""
+    least = [
+        min(width, NARROW) if column.cut else width for column, width in zip(columns, widths, strict=True)
+    ]
+    kept = list(range(len(columns)))
+    while sum(least[index] + GAP for index in kept) - GAP > room:
+        spare = [index for index in kept if columns[index].spare]
+        if not spare:
+            break
+        kept.remove(min(spare, key=lambda index: columns[index].spare))
+    return kept
 
 
 def _fitted(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
@@ -174,8 +226,3 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} TB"
-
-
-def count(number: int, singular: str, plural: str = "") -> str:
-    """Write a number with its noun: "1 record", "4,001 records"."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -11,7 +11,7 @@ from typing import Final
 from tracelet import backends, settings
 from tracelet.backend import Backend, Configuration
 from tracelet.cli.delivering import Job, interpreter
-from tracelet.errors import JournalCorrupt
+from tracelet.errors import ConfigError, JournalCorrupt
 from tracelet.journal import shelf, status
 from tracelet.journal.status import RunFile, Target
 
@@ -35,18 +35,21 @@ class Plan:
     skipped: tuple[Skipped, ...]
 
 
-def plan(place: Path, wanted: Sequence[str], asked: Sequence[str]) -> Plan:
+def plan(place: Path, wanted: Sequence[str], asked: Sequence[str], url: str = "") -> Plan:
     """Find out what to deliver; nothing is written yet.
 
     Args:
         place: The shelf.
         wanted: Runs, as the user names them; none for all that have ended and are undelivered.
         asked: Backends, as the user names them; none for all of each run's.
+        url: Where the runs are to go, instead of where they were to go.
 
     Raises:
         ConfigError: There is no such run or backend, or a new backend cannot be configured.
     """
     named = {shelf.find(place, name) for name in wanted}
+    if url and not named:
+        raise ConfigError("--backend-url takes runs to another place: name them")
     runs: dict[Path, RunFile] = {}
     skipped: list[Skipped] = []
     for directory in sorted(named) if named else shelf.runs(place):
@@ -54,7 +57,7 @@ def plan(place: Path, wanted: Sequence[str], asked: Sequence[str]) -> Plan:
             runs[directory] = status.read_run(directory)
         except JournalCorrupt as error:  # noqa: PERF203  one that cannot be read does not keep the others
             skipped.append(Skipped(directory, str(error)))
-    request = _request(asked, runs.values())
+    request = _request(asked, runs.values(), url)
     found = [_one(directory, run, request, named=bool(named)) for directory, run in runs.items()]
     jobs = [job for job in found if isinstance(job, Job)]
     skipped += [other for other in found if isinstance(other, Skipped)]
@@ -75,9 +78,10 @@ class _Request:
     loads: dict[str, str]
     backend: Callable[[str], Backend]
     resolved: Callable[[], settings.Resolved]
+    url: str = ""
 
 
-def _request(asked: Sequence[str], runs: Iterable[RunFile]) -> _Request:
+def _request(asked: Sequence[str], runs: Iterable[RunFile], url: str) -> _Request:
     """Find the backends that were asked for, as runs call them or as `start_logging` would."""
     known = {name: target.load for run in runs for name, target in run.targets.items()}
     names = {load: name for name, load in known.items()}
@@ -88,14 +92,17 @@ def _request(asked: Sequence[str], runs: Iterable[RunFile]) -> _Request:
     return _Request(
         loads,
         functools.cache(backends.load),
-        functools.cache(lambda: settings.resolve({}, {}, None, Path.cwd(), os.environ)),
+        functools.cache(
+            lambda: settings.resolve({"backend_url": url or None}, {}, None, Path.cwd(), os.environ)
+        ),
+        url,
     )
 
 
 def _one(directory: Path, run: RunFile, request: _Request, *, named: bool) -> Job | Skipped | None:
     """Plan one run; None if there is nothing to do and nothing to say."""
-    names = tuple(request.loads or run.targets)
-    new = [name for name in names if name not in run.targets]
+    names = _one_with_a_url(run, request) if request.url else tuple(request.loads or run.targets)
+    new = [name for name in names if request.url or name not in run.targets]
     if not status.has_ended(directory, run):
         return _running(directory, run, new) if named else None
     if not named and not _is_due(directory, run, names, new):
@@ -105,10 +112,31 @@ def _one(directory: Path, run: RunFile, request: _Request, *, named: bool) -> Jo
     added: dict[str, Target] = {}
     environ: dict[str, str] = {}
     for name in new:
-        load = request.loads[name]
+        load = request.loads[name] if name in request.loads else run.targets[name].load
         added[name], lent = _target(load, request.backend(load), run, request.resolved())
         environ |= lent
-    return Job(directory=directory, run=run, backends=names, added=added, environ=environ)
+    had = (name for name in new if name in run.targets)
+    moved = frozenset(name for name in had if _differs(run.targets[name], added[name]))
+    return Job(directory=directory, run=run, backends=names, added=added, moved=moved, environ=environ)
+
+
+def _differs(old: Target, new: Target) -> bool:
+    """Tell whether a run would go elsewhere; what only its training process knew does not count."""
+    return old.options | new.options != old.options
+
+
+def _one_with_a_url(run: RunFile, request: _Request) -> tuple[str]:
+    """Find the one backend that a URL is for.
+
+    Raises:
+        ConfigError: There is none, or there are several.
+    """
+    loads = request.loads or {name: target.load for name, target in run.targets.items()}
+    found = [name for name, load in loads.items() if request.backend(load).takes_url]
+    if len(found) != 1:
+        whose = ", ".join(found) or "no backend of this run"
+        raise ConfigError(f"--backend-url is for one backend, and {whose} would take it; say --backend NAME")
+    return (found[0],)
 
 
 def _running(directory: Path, run: RunFile, new: Sequence[str]) -> Skipped:

@@ -52,27 +52,11 @@ def _file_system(base: Path) -> Iterator[Finding]:
         do = "set TRACELET_DIR to a local disk; what is delivered from there arrives all the same"
         yield warning(f"it lies on a network file system, {network}: each record is a write there", do)
         return
-    kind = file_system(base)
+    kind = shelf.file_system(base)
     if kind in _VOLATILE:
         yield warning(f"it lies in memory ({kind}), gone after a restart", "set TRACELET_DIR to a disk")
     elif kind:
         yield ok(f"it lies on {kind}")
-
-
-def file_system(path: Path) -> str:
-    """Name the kind of file system that a path lies on; empty if that is not known."""
-    try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    place, best, kind = os.path.realpath(path), "", ""
-    for line in lines:
-        mount, found = line.split(" ")[1:3]
-        mount = mount.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
-        inside = place == mount or place.startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= len(best):
-            best, kind = mount, found
-    return kind
 
 
 def _room(base: Path) -> Iterator[Finding]:

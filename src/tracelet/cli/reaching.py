@@ -56,7 +56,9 @@ def of_backends(until: float) -> Iterator[Finding]:
         return
     resolved = survey.resolved()
     asked: list[tuple[Destination, subprocess.Popen[bytes]]] = []
-    for load in resolved.backend or default():
+    from tracelet import launch  # it loads what makes runs, and other commands make none
+
+    for load in resolved.backend or launch.default_backends():
         try:
             found = destination(load, resolved)
         except (ConfigError, OSError) as error:
@@ -70,11 +72,6 @@ def of_backends(until: float) -> Iterator[Finding]:
                 yield problem(f"{load}: no process can be started to ask it: {error}")
     for found, process in asked:
         yield from _answers(found, process, until)
-
-
-def default() -> tuple[str, ...]:
-    """Choose the backend of a run that names none."""
-    return ("mlflow" if backends.has_client(backends.load("mlflow")) else "local",)
 
 
 def destination(load: str, resolved: Resolved) -> Destination:

@@ -17,7 +17,7 @@ _COLUMNS = (
     Column("run"),
     Column("name", cut=True),
     Column("project", cut=True),
-    Column("status"),
+    Column("status", state=True),
     Column("size", right=True),
 )
 
@@ -49,6 +49,10 @@ def rm(
 ) -> None:
     """Delete runs from this machine. Exits with 1 if one was not deleted."""
     where = shelf_at(place)
+    for name in runs:
+        if len(same := shelf.namesakes(where, name)) > 1:
+            listed = ", ".join(path.name for path in same[-shelf.LISTED :])
+            raise ConfigError(f"{len(same)} runs are called {name!r}: {listed}. Name them by their ids")
     chosen = [look(path) for path in dict.fromkeys(shelf.find(where, name) for name in runs)]
     refused = {run.run_id: said for run in chosen if (said := _refusal(Path(run.directory), force=force))}
     going = [run for run in chosen if run.run_id not in refused]
@@ -56,7 +60,7 @@ def rm(
     outcomes = [
         Outcome(run, False, 0, refused.get(run.run_id, "kept"))
         if run.run_id in refused or not agreed
-        else _remove(run)
+        else _remove(run, force=force)
         for run in chosen
     ]
     if as_json:
@@ -114,9 +118,10 @@ def _asked(going: Sequence[Run]) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _remove(run: Run) -> Outcome:
+def _remove(run: Run, *, force: bool) -> Outcome:
     try:
-        freed = removal.remove(Path(run.directory))
+        # It may have become the only copy while somebody thought about the question.
+        freed = removal.remove(Path(run.directory), lambda directory: _refusal(directory, force=force))
     except JournalError as error:
         return Outcome(run, False, 0, str(error))
     except OSError as error:

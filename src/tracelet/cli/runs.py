@@ -5,6 +5,7 @@
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -122,6 +123,12 @@ def look(directory: Path) -> Run:
     )
 
 
+def look_at(directories: Iterable[Path]) -> list[Run]:
+    """Look at runs, but for those that were deleted meanwhile."""
+    seen = ((directory, look(directory)) for directory in directories)
+    return [run for directory, run in seen if run.status != "UNREADABLE" or directory.exists()]
+
+
 def word(backend: BackendOverview) -> str:
     """Say in one phrase how a delivery stands."""
     if not backend.relayed:
@@ -142,10 +149,13 @@ def _attention(directory: Path, seen: RunOverview) -> list[str]:
         found.append(f"{seen.lost:,} records could not be written by the training process")
     kept = held(directory / "keeper.lock")
     for backend in seen.backends:
-        if backend.state in {"refused", "unavailable"}:
-            found.append(f"{backend.name} {'is ' * (backend.state == 'unavailable')}{backend.state}")
+        if backend.state == "refused":
+            found.append(f"{backend.name} refused; correct what it says, then `tracelet sync`")
+        elif backend.state == "unavailable":
+            later = "" if kept else "; `tracelet sync` tries again"
+            found.append(f"{backend.name} is unavailable{later}")
         elif backend.state != "finished" and seen.status != "RUNNING" and not kept:
-            found.append(f"{backend.name} does not have all of it")
+            found.append(f"{backend.name} does not have all of it; `tracelet sync` delivers it")
         if backend.rejected:
             found.append(f"{backend.name} rejected {backend.rejected:,}")
     return found

@@ -10,13 +10,14 @@ import msgspec
 import typer
 
 from tracelet.cli import completing, digest, output, plot
-from tracelet.cli.figures import figure, fits, fitting, took, whole
+from tracelet.cli.figures import figure, fits, fitting, whole
 from tracelet.cli.output import Column
 from tracelet.cli.plot import Series
 from tracelet.cli.runs import Json, Place, Run, what, word
 from tracelet.cli.sources import From, Origin, opened
 from tracelet.errors import ConfigError
 from tracelet.journal import status as files
+from tracelet.telling.words import span
 
 FEW: Final = 5  # rejects that are shown without being asked for
 MANY: Final = 50  # rows of one table that a terminal shows without being asked for more
@@ -32,7 +33,7 @@ _MAX: Final = Column("max", right=True)
 _AT: Final = Column("at", right=True)
 _NAN: Final = Column("NaN", right=True)
 _TREND: Final = Column("trend")
-_PAIRS: Final = (Column("name"), Column("value", cut=True))
+_PAIRS: Final = (Column("name", cut=True), Column("value", cut=True))
 _TEXTS: Final = (
     Column("text"),
     Column("count", right=True),
@@ -40,8 +41,8 @@ _TEXTS: Final = (
     Column("last", cut=True),
 )
 _ARTIFACTS: Final = (Column("path"), Column("bytes", right=True), Column("left at"))
-_DELIVERIES: Final = (Column("backend"), Column("delivery"), Column("page or view"))
-_REJECTS: Final = (Column("backend"), Column("rejected"), Column("reason"))
+_DELIVERIES: Final = (Column("backend"), Column("delivery", state=True), Column("page or view"))
+_REJECTS: Final = (Column("backend"), Column("rejected", cut=True), Column("reason", cut=True))
 
 
 def show(
@@ -57,11 +58,13 @@ def show(
     ] = None,
     plots: Annotated[
         list[str] | None,
-        typer.Option("--plot", metavar="NAME", help="Draw these metrics; 'val/*' names several."),
+        typer.Option("--plot", metavar="NAME", help="Draw this metric; 'val/*' draws several."),
     ] = None,
     log: Annotated[
         bool | None,
-        typer.Option("--log/--linear", help="How a plot's values are drawn, if not as fits them."),
+        typer.Option(
+            "--log/--linear", help="Draw values by their logarithm, or not; by default as fits them."
+        ),
     ] = None,
     text: Annotated[
         str | None,
@@ -77,7 +80,7 @@ def show(
     source: From = "",
     place: Place = None,
 ) -> None:
-    """Show what a run recorded: params, tags, metrics, texts, artifacts, deliveries and rejects."""
+    """Show what a run recorded, and draw its metrics."""
     if as_json and (plots or text is not None):
         raise ConfigError("--json prints one document; --plot and --text do not go with it")
     if rejects and source:
@@ -95,14 +98,15 @@ def show(
         print(_last_text(found, text))
     else:
         page = _Page(gathering, found, brief=output.console().is_terminal and not everything)
-        _head(origin, found, source)
-        page.show()
+        page.head(origin, source)
+        page.recorded()
         for name in drawn:
             plot.show(name, [Series(name, gathering.course(name))], log=log)
-        page.files()
+        page.attached()
         if origin.run is not None:
-            _deliveries(origin.run)
-            _rejects(_refused(origin.run), every=rejects)
+            page.deliveries(origin.run)
+            page.rejects(_refused(origin.run), every=rejects)
+        page.end()
 
 
 def _document(origin: Origin, found: digest.Digest, source: str) -> dict[str, Any]:
@@ -134,13 +138,14 @@ def _last_text(found: digest.Digest, name: str) -> str:
     return "\n".join(output.clean(line.expandtabs()) for line in text.last.splitlines())
 
 
-def _head(origin: Origin, found: digest.Digest, source: str) -> None:
+def _facts(origin: Origin, found: digest.Digest, source: str) -> dict[str, str]:
+    """Say what is known of a run as a whole; what is empty is left out."""
     started = origin.started if found.started is None else found.started
     begun, mode = output.moment(started), ""
     if origin.run is not None:
         run_file = files.read_run(Path(origin.run.directory))
         begun, mode = f"{begun} on {run_file.host}, process {run_file.trainer.pid}", origin.run.mode
-    lines = {
+    return {
         "name": origin.name,
         "project": origin.project,
         "group": found.group,
@@ -149,7 +154,7 @@ def _head(origin: Origin, found: digest.Digest, source: str) -> None:
         "status": (found.status or origin.status) + (f": {found.reason}" if found.reason else ""),
         "mode": mode,
         "started": begun,
-        "ended": f"{output.moment(found.ended)}, after {took(found.ended - started)}" if found.ended else "",
+        "ended": f"{output.moment(found.ended)}, after {span(found.ended - started)}" if found.ended else "",
         "records": f"{found.records:,}",
         "lost": f"{found.lost:,} could not be written by the training process" if found.lost else "",
         "damaged": f"{output.count(found.damaged, 'place')} cannot be read" if found.damaged else "",
@@ -157,26 +162,30 @@ def _head(origin: Origin, found: digest.Digest, source: str) -> None:
         "source": source,
         "note": found.note,
     }
-    output.say(origin.id, "bold")
-    for name, text in lines.items():
-        if text:
-            output.say(f"  {name:<10} {text}")
 
 
 class _Page:
-    """The tables of what was recorded; with `brief`, long ones and long values are cut."""
+    """What is printed of a run; with `brief`, long tables and long values are cut."""
 
     def __init__(self, gathering: digest.Gathering, found: digest.Digest, *, brief: bool) -> None:
         self._gathering, self._found, self._brief = gathering, found, brief
+        self._is_cut = False
 
-    def show(self) -> None:
+    def head(self, origin: Origin, source: str) -> None:
+        """Print what is known of the run as a whole."""
+        output.say(origin.id, "bold")
+        for name, text in _facts(origin, self._found, source).items():
+            if text:
+                self._line(f"  {name:<10} {text}", cut=name != "directory")
+
+    def recorded(self) -> None:
         """Print params, tags and metrics."""
         found = self._found
         for title, pairs in (("params", found.params), ("tags", found.tags)):
             self._table(title, _PAIRS, [(name, str(value)) for name, value in pairs.items()])
         self._metrics()
 
-    def files(self) -> None:
+    def attached(self) -> None:
         """Print texts and artifacts."""
         found = self._found
         texts = [
@@ -189,22 +198,68 @@ class _Page:
         width = len(_ARTIFACTS) if left else len(_ARTIFACTS) - 1
         self._table("artifacts", _ARTIFACTS[:width], [row[:width] for row in artifacts])
 
+    def deliveries(self, run: Run) -> None:
+        """Print where the run is, besides here."""
+        rows = [(backend.name, word(backend), backend.url or backend.view) for backend in run.backends]
+        self._table("delivery", _DELIVERIES, rows)
+        for backend in run.backends:
+            if backend.error:
+                self._line(f"  {backend.name} error: {backend.error}", cut=True)
+
+    def rejects(self, refused: dict[str, list[files.Reject]], *, every: bool) -> None:
+        """Print what trackers would not take."""
+        rows = [(name, what(reject), reject.reason) for name, found in refused.items() for reject in found]
+        if not rows:
+            if every:
+                output.remark("nothing was rejected")
+            return
+        _section("rejects")
+        if every:
+            output.table([dataclasses.replace(column, cut=False) for column in _REJECTS], rows, indent=2)
+            return
+        self._rows(_REJECTS, rows[:FEW])
+        if len(rows) > FEW:
+            output.remark(f"{len(rows) - FEW:,} more rejects; --rejects shows every one")
+
+    def end(self) -> None:
+        """Say how to see what is missing."""
+        if self._is_cut:
+            output.remark("what is long is cut; --all shows it whole")
+        if self._brief and self._found.texts:
+            output.remark("of texts only the first line is shown; --text NAME prints a text whole")
+
+    def _line(self, text: str, *, cut: bool) -> None:
+        width = output.console().width
+        line = output.line(text)
+        if cut and self._brief and line.cell_len > width:
+            self._is_cut = True
+            line.truncate(width, overflow="ellipsis")
+        output.console().print(line)
+
     def _metrics(self) -> None:
         names = self._shown(self._found.metrics)
         columns, rows = self._figures(names, FULL, points=True)
         out = output.console()
         if out.is_terminal and rows:
-            # For a metric's line a narrow terminal gives up digits, and then a column.
+            # For a metric's line a narrow terminal gives up digits, and then a column; without
+            # room for one, it gives them up only if the table does not fit otherwise.
+            found: list[tuple[int, list[Column], list[list[str]]]] = []
             for digits, points in ((FULL, True), (FEWER, True), (FEWER, False)):
                 columns, rows = self._figures(names, digits, points=points)
                 wide = max(line.cell_len for line in output.grid(columns, rows, indent=2))
-                room = min(TREND[1], out.width - wide - output.GAP)
-                if room >= TREND[0]:
-                    columns.append(_TREND)
-                    for row in rows:
-                        row.append(plot.sparkline(self._gathering.course(row[0]), room, plot.glyphs()))
-                    break
+                found.append((out.width - wide - output.GAP, columns, rows))
+            least = next((room for room in (TREND[0], -output.GAP) if found[-1][0] >= room), None)
+            if least is not None:
+                room, columns, rows = next(one for one in found if one[0] >= least)
+                self._add_trend(columns, rows, min(TREND[1], room))
         self._table("metrics", columns, rows, of=len(self._found.metrics))
+
+    def _add_trend(self, columns: list[Column], rows: list[list[str]], room: int) -> None:
+        if room < TREND[0]:
+            return
+        columns.append(_TREND)
+        for row in rows:
+            row.append(plot.sparkline(self._gathering.course(row[0]), room, plot.glyphs()))
 
     def _figures(
         self, names: Iterable[str], digits: int, *, points: bool
@@ -236,12 +291,16 @@ class _Page:
         if not rows:
             return
         _section(title)
-        if not self._brief:
-            columns = [dataclasses.replace(column, cut=False) for column in columns]
         shown = rows[: MANY if self._brief else None]
-        output.table(columns, shown, indent=2)
+        self._rows(columns, shown)
         if hidden := (of or len(rows)) - len(shown):
             output.remark(f"{hidden:,} more {title}; --all shows every one")
+
+    def _rows(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        if not self._brief:
+            columns = [dataclasses.replace(column, cut=False) for column in columns]
+        self._is_cut = self._is_cut or output.is_cut(columns, rows, indent=2)
+        output.table(columns, rows, indent=2)
 
 
 def _steps(metric: digest.MetricDigest) -> str:
@@ -259,27 +318,5 @@ def _section(title: str) -> None:
     output.say(title, "bold")
 
 
-def _deliveries(run: Run) -> None:
-    if run.backends:
-        _section("delivery")
-        rows = [(backend.name, word(backend), backend.url or backend.view) for backend in run.backends]
-        output.table(_DELIVERIES, rows, indent=2)
-    for backend in run.backends:
-        if backend.error:
-            output.say(f"  {backend.name} error: {backend.error}")
-
-
 def _refused(run: Run) -> dict[str, list[files.Reject]]:
     return {backend.name: files.rejects(Path(run.directory), backend.name) for backend in run.backends}
-
-
-def _rejects(refused: dict[str, list[files.Reject]], *, every: bool) -> None:
-    rows = [(name, what(reject), reject.reason) for name, found in refused.items() for reject in found]
-    if not rows:
-        if every:
-            output.remark("nothing was rejected")
-        return
-    _section("rejects")
-    output.table(_REJECTS, rows if every else rows[:FEW], indent=2)
-    if len(rows) > FEW and not every:
-        output.remark(f"{len(rows) - FEW:,} more rejects; --rejects shows every one")

@@ -10,7 +10,7 @@ import typer
 
 from tracelet.cli import completing, output, watching
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, look, seconds, shelf_at
+from tracelet.cli.runs import Json, Place, Run, look_at, seconds, shelf_at
 from tracelet.errors import JournalCorrupt
 from tracelet.journal import shelf
 from tracelet.journal import status as files
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("backend"),
-    Column("state"),
+    Column("state", state=True),
     Column("since"),
     Column("pending", right=True),
     Column("delivered", right=True),
@@ -50,7 +50,11 @@ def status(
     interval: Annotated[
         float,
         typer.Option(
-            "--interval", metavar="DURATION", parser=seconds, help="How long --watch waits between two looks."
+            "--interval",
+            metavar="DURATION",
+            parser=seconds,
+            show_default="1s",
+            help="How long --watch waits between two looks.",
         ),
     ] = 1.0,
     as_json: Json = False,
@@ -62,7 +66,7 @@ def status(
     if watch:
         seen = _watch(where, wanted, interval, as_json=as_json)
     else:
-        seen = [look(directory) for directory in (wanted if runs else unsettled(where, ()))]
+        seen = look_at(wanted if runs else unsettled(where, ()))
         if as_json:
             output.document(_content(where, seen))
         else:
@@ -77,7 +81,7 @@ def _print(where: Path, seen: list[Run], *, named: bool) -> None:
         for line in block(run, room=out.width if out.is_terminal else None):
             out.print(line)
     if not seen:
-        output.say("everything is delivered", "green")
+        output.nothing_left(any_runs=bool(shelf.runs(where)), where=where)
     if not named:
         _mention_rejects(where, [Path(run.directory) for run in seen])
 

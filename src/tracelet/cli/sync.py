@@ -9,13 +9,14 @@ import msgspec
 import typer
 
 from tracelet.cli import completing, output
-from tracelet.cli.delivering import Interrupt, Job, View, deliver
+from tracelet.cli.delivering import Job, View, deliver
+from tracelet.cli.interrupting import Interrupt
 from tracelet.cli.planning import plan
 from tracelet.cli.progress import Bars, Lines, Silent
 from tracelet.cli.runs import Json, Place, Run, look, seconds, shelf_at, what, word
 from tracelet.errors import TraceletError
 from tracelet.events import Artifact
-from tracelet.journal import holdings, status
+from tracelet.journal import holdings, shelf, status
 from tracelet.journal.overview import BackendOverview
 
 PATIENCE: Final = 60.0  # seconds
@@ -46,10 +47,18 @@ def sync(
             "--backend",
             "-b",
             metavar="NAME",
-            help="Only to this one, also if the run did not have it.",
+            help="Only to this one, also if the run did not have it; more than once for several.",
             autocompletion=completing.backends,
         ),
     ] = None,
+    backend_url: Annotated[
+        str,
+        typer.Option(
+            "--backend-url",
+            metavar="URL",
+            help="Where the runs are to go instead, such as another server; all of each is delivered there.",
+        ),
+    ] = "",
     patience: Annotated[
         float,
         typer.Option(
@@ -57,7 +66,8 @@ def sync(
             "--timeout",
             metavar="DURATION",
             parser=seconds,
-            help="Leave a run when nothing has moved for this long.",
+            show_default="60s",
+            help="Leave a run when nothing has moved for this long, as in 90s, 10m, 1h.",
         ),
     ] = PATIENCE,
     as_json: Json = False,
@@ -65,7 +75,7 @@ def sync(
 ) -> None:
     """Deliver what is undelivered. Exits with 1 if something is left, or was rejected."""
     where = shelf_at(place)
-    made = plan(where, runs or (), backend or ())
+    made = plan(where, runs or (), backend or (), backend_url)
     view: View = Silent() if as_json else Bars() if sys.stderr.isatty() else Lines()
     with Interrupt().listening() as interrupt:
         problems = _deliver(made.jobs, patience, interrupt, view)
@@ -76,7 +86,7 @@ def sync(
     if as_json:
         output.document(_document(where, outcomes, interrupted=bool(interrupt.signal)))
     else:
-        _tell(outcomes)
+        _tell(where, outcomes)
     if interrupt.signal:
         raise typer.Exit(128 + interrupt.signal)
     if not all(outcome.fine for outcome in outcomes):
@@ -88,7 +98,7 @@ def _deliver(jobs: Sequence[Job], patience: float, interrupt: Interrupt, view: V
     problems: dict[Path, str] = {}
     try:
         for job in jobs:
-            if interrupt.stop.is_set():
+            if interrupt.signal:
                 break
             try:
                 deliver(job, patience, interrupt, view)
@@ -147,7 +157,7 @@ def _sentence(directory: Path, delivery: BackendOverview) -> str:
     return f"{said}, but {len(rejects):,} rejected: {reasons}{more}"
 
 
-def _tell(outcomes: Sequence[Outcome]) -> None:
+def _tell(where: Path, outcomes: Sequence[Outcome]) -> None:
     """Print what became of each run, and of all."""
     for outcome in outcomes:
         for sentence in outcome.sentences:
@@ -155,8 +165,14 @@ def _tell(outcomes: Sequence[Outcome]) -> None:
     wrong = sum(not outcome.fine for outcome in outcomes)
     if wrong:
         output.remark(f"{wrong:,} of {output.count(len(outcomes), 'run')} not delivered whole")
+        if any(
+            "unavailable" in sentence or "refused" in sentence
+            for _, _, said, _ in outcomes
+            for sentence in said
+        ):
+            output.remark("`tracelet sync RUN --backend-url URL` takes a run to another address")
     elif not outcomes:
-        output.say("everything is delivered", "green")
+        output.nothing_left(any_runs=bool(shelf.runs(where)), where=where)
 
 
 def _document(place: Path, outcomes: Sequence[Outcome], *, interrupted: bool) -> dict[str, Any]:

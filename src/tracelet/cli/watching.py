@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import typer
 
 from tracelet.cli import output
-from tracelet.cli.delivering import Interrupt
+from tracelet.cli.interrupting import Interrupt
 from tracelet.cli.runs import Run, look
 from tracelet.journal.locks import held
 from tracelet.journal.overview import BackendOverview
@@ -75,7 +75,7 @@ def watch(directories: Callable[[], Sequence[Path]], view: View, interval: float
                 now = _essence(seen)
                 view.show(seen, rates, changed=now != before)
                 before = now
-                if over or interrupt.stop.wait(max(SHORTEST, interval)):
+                if over or interrupt.wait(max(SHORTEST, interval)):
                     break
         finally:
             view.end()

@@ -106,9 +106,11 @@ calls it after each append.
 
 # Deleting
 
-A blob goes once every configured backend has acknowledged all of the run and none rejected it. A
-run's directory goes `retention` after that. Of a run that has a backend whose store the journal is,
-nothing goes. Nothing else is ever deleted, unless the user says so (`removal`).
+A blob goes once every configured backend has acknowledged all of the run, none rejected it, and no
+process that has logged to it lives but its trainer: a blob is there before its record. A run's
+directory goes `retention` after the delivery, when its trainer has ended, too. Of a run that has a
+backend whose store the journal is, nothing goes. Nothing else is ever deleted, unless the user says
+so (`removal`).
 
 # Invariants, each with its test in `tests/journal/`
 

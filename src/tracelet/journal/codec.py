@@ -108,18 +108,19 @@ def event_frame(event: Packed, salt: int) -> bytes:
     try:
         payload = _ENCODER.encode(event)
     except UnicodeEncodeError:
-        payload = _ENCODER.encode(_escaped(msgspec.to_builtins(event)))
+        payload = _ENCODER.encode(escaped(msgspec.to_builtins(event)))
     return frame(EVENT, payload, salt)
 
 
-def _escaped(value: object) -> object:
+def escaped(value: object) -> object:
+    """Escape what is no Unicode in plain values, as in some file names: no encoding takes it."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         pairs = cast("dict[object, object]", value)
-        return {_escaped(key): _escaped(entry) for key, entry in pairs.items()}
+        return {escaped(key): escaped(entry) for key, entry in pairs.items()}
     if isinstance(value, list):
-        return [_escaped(entry) for entry in cast("list[object]", value)]
+        return [escaped(entry) for entry in cast("list[object]", value)]
     return value
 
 

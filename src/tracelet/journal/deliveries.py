@@ -4,13 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from tracelet.guard import contained
+from tracelet.guard import contained, say
 from tracelet.journal import progress, status
 from tracelet.journal.status import RunFile
-
-_LOG: Final = logging.getLogger("tracelet")
 
 Display: TypeAlias = Callable[[Path, Sequence[str], float], AbstractContextManager[Callable[[], None]]]
 """Shows a wait: given the run's directory, whom it is for, and seconds at most; called at each look."""
@@ -99,7 +97,7 @@ class Deliveries:
         try:
             self._wait_for(self._directory, reached, self._timeout)
         except KeyboardInterrupt:
-            _LOG.warning("not waiting any longer for the delivery of run %s", self._run.run_id)
+            say(logging.WARNING, "not waiting any longer for the delivery of run %s", self._run.run_id)
 
     def _wait_for(self, directory: Path, reached: Callable[[str], bool], timeout: float) -> list[str]:
         with self._display(directory, self._run.relayed, timeout) as show:

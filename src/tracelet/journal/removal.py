@@ -21,13 +21,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tracelet.errors import JournalCorrupt, JournalError, JournalLocked
 from tracelet.events import Artifact, RunStarted
-from tracelet.journal import blobs, cursors, reader, status
+from tracelet.journal import blobs, cursors, reader, shelf, status
 from tracelet.journal.locks import Holder, held, holder, take, this_host
 from tracelet.journal.reader import Damage, Reader, segments
 from tracelet.journal.status import RunFile
@@ -77,7 +77,10 @@ def worker(directory: Path) -> str:
                 return f"process {writer.pid} logs to it"
     for lock in sorted(directory.glob("*.lock")):
         if held(lock) and holder(lock).pid != os.getpid():
-            return f"process {holder(lock).pid} works on it ({lock.stem})"
+            pid = holder(lock).pid
+            if lock.stem == "keeper":
+                return f"its keeper, process {pid}, still tries to deliver it; `kill {pid}` ends that"
+            return f"process {pid} works on it ({lock.stem})"
     return ""
 
 
@@ -100,8 +103,12 @@ def _age(path: Path) -> float:
 
 
 @contextlib.contextmanager
-def alone(directory: Path) -> Generator[None, None, None]:
+def alone(directory: Path, *, locked: bool = False) -> Generator[None, None, None]:
     """Keep every keeper from a run, having made sure that nobody works on it.
+
+    Args:
+        directory: The run's directory.
+        locked: Whether this process holds the keeper's lock already.
 
     Raises:
         JournalLocked: Somebody does; the message says who.
@@ -109,6 +116,9 @@ def alone(directory: Path) -> Generator[None, None, None]:
     """
     if busy := worker(directory):
         raise JournalLocked(busy)
+    if locked:
+        yield
+        return
     lock = take(directory / "keeper.lock")
     try:
         if busy := worker(directory):
@@ -118,18 +128,24 @@ def alone(directory: Path) -> Generator[None, None, None]:
         lock.close()
 
 
-def remove(directory: Path) -> int:
+def remove(directory: Path, refusal: Callable[[Path], str] = lambda _: "") -> int:
     """Delete a run; return how many bytes that freed.
+
+    Args:
+        directory: The run's directory.
+        refusal: Says why it must not be deleted, once nobody else can change it; empty if it may.
 
     Raises:
         JournalLocked: Somebody works on it; the message says who.
-        JournalError: The directory is a link to another place.
+        JournalError: The directory is a link to another place, or `refusal` says why not.
         OSError: It cannot be deleted. It is a whole run still, or none any more.
     """
     if directory.is_symlink():
         message = f"it is a link to {os.path.realpath(directory)}; delete that, and then the link"
         raise JournalError(message)
     with alone(directory):
+        if reason := refusal(directory):
+            raise JournalError(reason)
         return _away(directory)
 
 
@@ -142,6 +158,37 @@ def _away(directory: Path) -> int:
     with contextlib.suppress(FileNotFoundError):  # a `Sweep` is deleting it, too
         shutil.rmtree(place)
     return size
+
+
+def expire(place: Path, now: float, own: Path | None = None) -> list[Path]:
+    """Delete the runs that were delivered everywhere longer than their retention ago; tell which.
+
+    One stays for as long as its trainer lives, which may be waiting for its delivery, or ask about it.
+
+    Args:
+        place: The directory of the runs.
+        now: Seconds since the epoch.
+        own: The run whose keeper's lock this process holds.
+    """
+    gone: list[Path] = []
+    for directory in shelf.runs(place):
+        # Somebody works on it, or was faster, or it cannot be read or deleted: the next keeper looks again.
+        with contextlib.suppress(JournalError, OSError):
+            if _has_expired(directory, now):
+                with alone(directory, locked=directory == own):
+                    if _has_expired(directory, now):  # a `sync` may have given it another backend
+                        _away(directory)
+                        gone.append(directory)
+    return gone
+
+
+def _has_expired(directory: Path, now: float) -> bool:
+    run = status.read_run(directory)
+    if directory.is_symlink() or not _is_elsewhere(directory, run):
+        return False
+    if now - delivered_at(directory, run) <= run.retention:
+        return False
+    return not _has_rejects(directory, run) and not status.trainer_lives(directory, run)
 
 
 class Sweep:
@@ -174,7 +221,8 @@ class Sweep:
             except JournalLocked:  # noqa: PERF203  one run does not keep the others
                 continue
             except JournalCorrupt:
-                self.unreadable.append(directory.name)
+                if directory.exists():  # else somebody has deleted it
+                    self.unreadable.append(directory.name)
             except (JournalError, OSError) as error:
                 if directory.exists():  # else its keeper was faster
                     self.failed.append(f"{directory.name}: {error}")
@@ -205,8 +253,7 @@ class Sweep:
     def _of_run(self, directory: Path) -> Iterator[Waste]:
         run = status.read_run(directory)
         name = directory.name
-        delivered = bool(run.targets) and not run.kept and status.is_delivered(directory, run)
-        rejected = any(status.rejects(directory, backend) for backend in run.targets)
+        delivered, rejected = _is_elsewhere(directory, run), _has_rejects(directory, run)
         if delivered and self._is_old(directory, run):
             if not rejected:
                 yield Waste("runs", directory, size_of(directory), name)
@@ -233,6 +280,15 @@ class Sweep:
         for path in _listed(self._shelf):
             if (path.name.startswith(PROBE) and _age(path) > SETTLED) or _is_torn_start(path):
                 yield Waste("leftovers", path, size_of(path))
+
+
+def _is_elsewhere(directory: Path, run: RunFile) -> bool:
+    """Tell whether other stores than the journal have all of a run."""
+    return bool(run.targets) and not run.kept and status.is_delivered(directory, run)
+
+
+def _has_rejects(directory: Path, run: RunFile) -> bool:
+    return any(status.rejects(directory, backend) for backend in run.targets)
 
 
 def delivered_at(directory: Path, run: RunFile) -> float:

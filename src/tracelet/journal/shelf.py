@@ -2,15 +2,16 @@
 
 import os
 import secrets
-import shutil
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from tracelet.errors import ConfigError, JournalCorrupt, suggestion
-from tracelet.journal import cursors, status
+from tracelet.journal import status
 
+LISTED: Final = 10  # runs that an error names
 _NETWORK: Final = frozenset(
     {
         "nfs",
@@ -34,16 +35,32 @@ def locate(started_in: Path, environ: Mapping[str, str]) -> Path:
 
     The search begins in the directory where the interpreter was started, since frameworks change
     the current one, and stops at the git root and at the home directory.
+
+    Raises:
+        ConfigError: `TRACELET_DIR` is below a home directory that nobody knows.
     """
     if named := environ.get("TRACELET_DIR"):
-        return Path(started_in, Path(named).expanduser())
-    home = Path(environ.get("HOME") or Path.home())
+        place = os.path.expanduser(named)  # noqa: PTH111  as for `home`
+        if place.startswith("~"):
+            message = f"TRACELET_DIR={named!r} begins in no home directory that is known; give a whole path"
+            raise ConfigError(message)
+        return Path(started_in, place)
+    # Not `Path.home`: it raises where a container's user has neither a HOME nor an entry.
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111
     for directory in (started_in, *started_in.parents):
-        if (directory / ".tracelet").is_dir():
+        if stat.S_ISDIR(_mode(directory / ".tracelet")):
             return directory / ".tracelet"
-        if (directory / ".git").exists() or directory == home:
+        if _mode(directory / ".git") or directory == home:
             break
     return started_in / ".tracelet"
+
+
+def _mode(path: Path) -> int:
+    """Return a file's mode; 0 if it is not there, or in a place that we may not look into."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
 
 
 def new_run_id() -> str:
@@ -69,14 +86,14 @@ def create(shelf: Path, run_id: str) -> Path:
             f"the journal cannot be kept in {shelf}: {error.strerror or error}. "
             "Set TRACELET_DIR to a directory that can be written"
         )
-        raise ConfigError(message) from error
+        raise ConfigError(message) from None
     return directory
 
 
 def runs(shelf: Path) -> list[Path]:
-    """List the directories of all runs, oldest first."""
+    """List the directories of all runs, oldest first; not those of others that we may not look into."""
     try:
-        return sorted(path for path in shelf.iterdir() if (path / "run.json").is_file())
+        return sorted(path for path in shelf.iterdir() if stat.S_ISREG(_mode(path / "run.json")))
     except OSError:
         return []
 
@@ -87,6 +104,8 @@ def find(shelf: Path, wanted: str) -> Path:
     Raises:
         ConfigError: There is none, or several ids fit.
     """
+    if not wanted:  # every id begins so
+        raise ConfigError("a run's name or id is empty; `tracelet ls` lists the runs")
     directories = runs(shelf)
     names = {name: path for path in directories if (name := _name(path))}
     if wanted in names and shelf / wanted not in directories:
@@ -96,13 +115,18 @@ def find(shelf: Path, wanted: str) -> Path:
     if len(exact or ids) == 1:
         return (exact or ids)[0]
     if ids:
-        message = (
-            f"{len(ids)} runs fit {wanted!r}: {', '.join(path.name for path in ids)}. Give more of the id"
-        )
-        raise ConfigError(message)
+        newest = ", ".join(path.name for path in ids[-LISTED:])
+        older = f" and {len(ids) - LISTED:,} older ones" if len(ids) > LISTED else ""
+        raise ConfigError(f"{len(ids)} runs fit {wanted!r}: {newest}{older}. Give more of the id")
     known = [*names, *(path.name for path in directories)]
     message = f"no run {wanted!r} in {shelf}; `tracelet ls` lists them.{suggestion(wanted, known)}"
     raise ConfigError(message)
+
+
+def namesakes(shelf: Path, name: str) -> list[Path]:
+    """List all runs of one name, the newest last; none if it is the id of one."""
+    directories = runs(shelf)
+    return [] if shelf / name in directories else [path for path in directories if _name(path) == name]
 
 
 def _name(directory: Path) -> str:
@@ -125,42 +149,23 @@ def undelivered(directories: Iterable[Path]) -> list[Path]:
     return found
 
 
-def expire(shelf: Path, now: float) -> list[Path]:
-    """Delete the runs that were delivered everywhere longer than their retention ago.
-
-    A run that has a backend whose store the journal itself is stays.
-    """
-    gone: list[Path] = []
-    for directory in runs(shelf):
-        try:
-            run = status.read_run(directory)
-        except JournalCorrupt:
-            continue
-        if run.targets and not run.kept and status.is_delivered(directory, run):
-            delivered = max(_delivered_at(directory, name) for name in run.targets)
-            rejected = any(status.rejects(directory, name) for name in run.targets)  # the only copy
-            if now - delivered > run.retention and not rejected:
-                shutil.rmtree(directory, ignore_errors=True)
-                gone.append(directory)
-    return gone
-
-
-def _delivered_at(directory: Path, backend: str) -> float:
-    """Tell when a backend had all of a run; by its cursor, if its status was lost."""
-    progressed = status.read_delivery(directory, backend).progressed
-    return progressed or cursors.path_of(directory, backend).stat().st_mtime
-
-
 def network_file_system(path: Path) -> str:
     """Name the network file system that `path` lies on; empty for a local one, or if not known."""
+    kind = file_system(path)
+    return kind if kind in _NETWORK else ""
+
+
+def file_system(path: Path) -> str:
+    """Name the kind of file system that `path` lies on; empty if that is not known."""
     try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     place, best, kind = os.path.realpath(path), "", ""
     for line in lines:
-        _, mount, file_system, *_ = line.split(" ")
+        mount, found = line.split(" ")[1:3]
+        mount = mount.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
         inside = place == mount or place.startswith(mount.rstrip("/") + "/")
         if inside and len(mount) >= len(best):
-            best, kind = mount, file_system
-    return kind if kind in _NETWORK else ""
+            best, kind = mount, found
+    return kind

@@ -124,7 +124,14 @@ def write_run(directory: Path, run: RunFile) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    cursors.replace(directory / "run.json", msgspec.json.format(msgspec.json.encode(run), indent=2))
+    cursors.replace(directory / "run.json", msgspec.json.format(_encoded(run), indent=2))
+
+
+def _encoded(value: msgspec.Struct) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a directory's name, or an error's text that has one
+        return msgspec.json.encode(codec.escaped(msgspec.to_builtins(value)))
 
 
 def read_run(directory: Path) -> RunFile:
@@ -160,7 +167,7 @@ def write_delivery(directory: Path, backend: str, status: DeliveryStatus) -> Non
     Raises:
         OSError: It cannot be written.
     """
-    cursors.replace(delivery_path(directory, backend), msgspec.json.encode(status))
+    cursors.replace(delivery_path(directory, backend), _encoded(status))
 
 
 def read_delivery(directory: Path, backend: str) -> DeliveryStatus:
@@ -171,13 +178,25 @@ def read_delivery(directory: Path, backend: str) -> DeliveryStatus:
         return DeliveryStatus()
 
 
+def forget_delivery(directory: Path, backend: str) -> None:
+    """Let a backend's delivery begin anew: nothing of it is known any more.
+
+    Only whoever holds the keeper's lock may.
+
+    Raises:
+        OSError: Its files cannot be deleted.
+    """
+    for kind in ("cursor", "status", "rejects"):
+        (directory / f"{kind}.{backend}").unlink(missing_ok=True)
+
+
 def append_reject(directory: Path, backend: str, reject: Reject) -> None:
     """Keep a reject.
 
     Raises:
         OSError: It cannot be written.
     """
-    line = msgspec.json.encode(reject) + b"\n"
+    line = _encoded(reject) + b"\n"
     with (directory / f"rejects.{backend}").open("a+b", buffering=0) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 1))

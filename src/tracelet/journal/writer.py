@@ -342,7 +342,7 @@ class Writer:
         self._index = index = self._index + 1
         name = f"{self._role}-{self._token}-{index:04d}.seg"
         path = self._directory / name
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | _CLOEXEC, 0o600)
+        fd = _aside(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | _CLOEXEC, 0o600))
         salt = codec.salt_of(name)
         header = codec.header_frame(
             codec.SegmentHeader(
@@ -372,6 +372,16 @@ class Writer:
         self._mark = 0
         self._next_block()
         self._fd = fd  # last: until then, there is no segment
+
+
+def _aside(fd: int) -> int:
+    """Move a file off stderr's number, where that is closed: what any library complains of would go there."""
+    if fd > 2:  # noqa: PLR2004  stderr's
+        return fd
+    try:
+        return _aside(os.dup(fd))
+    finally:
+        os.close(fd)
 
 
 def _to_disk(fd: int) -> None:

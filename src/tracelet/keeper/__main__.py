@@ -17,7 +17,8 @@ def main(arguments: list[str]) -> int:
     directory = Path(arguments[0])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    # On a thread: the handler may run inside `stop.wait`, which holds the lock that `set` takes.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: threading.Thread(target=stop.set).start())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         lock = take(directory / "keeper.lock")

@@ -11,7 +11,7 @@ from typing import Final
 
 from tracelet.errors import JournalCorrupt
 from tracelet.events import RunFinished
-from tracelet.journal import blobs, holdings, reader, shelf, status
+from tracelet.journal import blobs, holdings, reader, removal, status
 from tracelet.journal.locks import Holder, this_host, this_process
 from tracelet.journal.progress import Movement
 from tracelet.journal.reader import segments
@@ -97,10 +97,10 @@ class Keeper:
             run = status.read_run(self.directory)
             for name in status.stores(self.directory):
                 holdings.note(self.directory, name)
-            needed = run.kept or self._has_rejects(run)
+            needed = run.kept or self._has_rejects(run) or removal.worker(self.directory)
             if run.targets and status.is_delivered(self.directory, run) and not needed:
                 blobs.delete(self.directory)
-        for gone in shelf.expire(self.directory.parent, now):
+        for gone in removal.expire(self.directory.parent, now, self.directory):
             _LOG.info("%s was delivered and is past its retention; it is deleted", gone.name)
 
     def _has_rejects(self, run: RunFile) -> bool:
@@ -117,6 +117,8 @@ class Keeper:
             self._ended = self._end_for_the_dead()
         if not self._over and (self._ended or not alive):
             self._over = True
+            if self._in_background:
+                processes.hurry()  # somebody may be waiting at the end of a script
             names = [relay.name for relay in self.relays]
             self._movement = Movement(self.directory, names, self._patience)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+_GROUP: Final = Path("/proc/self/autogroup")
 _HUMBLE: Final = "{{ echo {nice} >/proc/self/autogroup; }} 2>/dev/null"
 LOG_MAX: Final = 1024 * 1024  # bytes
 _ROLES: Final = frozenset(
@@ -86,7 +87,9 @@ def limit_log(path: Path) -> None:
 def start(
     command_line: list[str], log: Path, directory: Path, environ: Mapping[str, str], *, session: bool
 ) -> "subprocess.Popen[bytes]":
-    """Start a process; with `session` it leads a session of its own.
+    """Start a process in `directory`, or beside its log if that is gone.
+
+    With `session` it leads a session of its own.
 
     Raises:
         OSError: It cannot be started.
@@ -99,12 +102,21 @@ def start(
             stdout=subprocess.DEVNULL,
             stderr=errors,
             close_fds=True,
-            cwd=directory if directory.is_dir() else None,
+            cwd=directory if os.path.isdir(directory) else log.parent,  # noqa: PTH112  Path's may raise
             env=dict(environ),
             start_new_session=session,
         )
     finally:
         os.close(errors)
+
+
+def hurry() -> None:
+    """Stop giving way, where the kernel groups processes by session: nobody trains any more.
+
+    A process's own niceness stays: only the superuser may lower that.
+    """
+    with contextlib.suppress(OSError):
+        _GROUP.write_text("0")
 
 
 def start_detached(

@@ -26,11 +26,12 @@ _LOG: Final = logging.getLogger("tracelet.relay")
 
 def main(arguments: list[str]) -> int:
     """Deliver one run to one backend until it is delivered or there is nobody left to wait for."""
-    directory, name = Path(arguments[0]), arguments[1]
+    directory, name = Path(arguments[0]).absolute(), arguments[1]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+        # On a thread: the handler may run inside `stop.wait`, which holds the lock that `set` takes.
+        signal.signal(number, lambda _number, _frame: threading.Thread(target=stop.set).start())
     try:
         lock = take(directory / f"relay.{name}.lock")
     except JournalLocked as error:
@@ -55,7 +56,7 @@ def _deliver(directory: Path, name: str, stop: threading.Event) -> int:
         settings.lend_environment(Path(run.directory), (backend.variables, "TRACELET_"))
         backends.check_client(backend)
         delivery = Delivery(directory, name, backend, target.options)
-        state = delivery.run(stop, lambda: _orphaned(directory, run))
+        state = delivery.run(stop, lambda: _alone(directory, run))
     except TraceletError as error:
         _LOG.exception("the relay to %s cannot work", name)
         _tell(directory, name, "refused", str(error))
@@ -73,8 +74,13 @@ def _tell(directory: Path, name: str, state: status.State, error: str) -> None:
         status.write_delivery(directory, name, said)
 
 
-def _orphaned(directory: Path, run: status.RunFile) -> bool:
+def _alone(directory: Path, run: status.RunFile) -> bool:
     """Tell whether keeper and trainer are both gone: then nobody would end this process."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:  # the trainer's directory was a temporary one: most clients fail where there is none
+        with contextlib.suppress(OSError):
+            os.chdir(directory)
     return not holder(directory / "keeper.lock").alive and not status.trainer_lives(directory, run)
 
 

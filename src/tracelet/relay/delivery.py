@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from tracelet.backend import Backend, Options, Writer
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
-from tracelet.events import Artifact, Lost, Metric, RunFinished, RunStarted
-from tracelet.journal import blobs, cursors, status
+from tracelet.events import Artifact, Lost, Metric, RunFinished
+from tracelet.journal import blobs, cursors, history, status
 from tracelet.journal.reader import Damage, Reader, Record
 from tracelet.relay.merges import Merges
 from tracelet.relay.pulse import Pulse
@@ -169,7 +169,7 @@ class Delivery:
         """Open the run at the tracker, if it is not open."""
         if self._writer is not None:
             return self._writer
-        started = self._started()
+        started = history.started(self._directory, status.read_run(self._directory))
         self._pulse.beat()
         if self._backend.writer is None:
             raise Refused(f"{self._name} takes nothing from a relay: the journal is its store")
@@ -187,16 +187,6 @@ class Delivery:
         self._opened_at = self._wrote_at = time.monotonic()
         self._pulse.opened(remote)
         return writer
-
-    def _started(self) -> RunStarted:
-        """Find the run's first event; the trainer appended it before it started anything."""
-        reader = Reader(self._directory)
-        while records := reader.read(1000):
-            for record in records:
-                if isinstance(record.event, RunStarted):
-                    return record.event
-        run = status.read_run(self._directory)  # the record is damaged: this has the most of it
-        return RunStarted(time=run.time, run_id=run.run_id, name=run.name, project=run.project)
 
     def _deliver(self, writer: Writer, records: list[Record]) -> None:
         """Write a batch of records and note where the cursor will be when it is confirmed."""

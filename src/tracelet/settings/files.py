@@ -134,10 +134,10 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path} is no TOML: it is not UTF-8 (at line {line})") from error
+        raise ConfigError(f"{path} is no TOML: it is not UTF-8 (at line {line})") from None
 
 
 def _table(path: Path, text: str) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _table(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
+        raise ConfigError(f"{path} is no TOML: {error}") from None
 
 
 def _lines(text: str, section: str, names: Mapping[str, object]) -> dict[str, int]:

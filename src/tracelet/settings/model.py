@@ -54,7 +54,7 @@ class TraceletSettings(_Fields):
         try:
             found = survey(Path.cwd(), os.environ)
         except OSError as error:
-            raise ConfigError(f"the working directory is gone ({error}); change to another") from error
+            raise ConfigError(f"the working directory is gone ({error}); change to another") from None
         if found.errors:
             raise found.errors[0]
         super().__init__(**{**found.values, **given})

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelet import scrub
+from tracelet import guard, scrub
 from tracelet.errors import ConfigError
 from tracelet.settings.files import TomlFile, find_toml, read_dotenv
 from tracelet.settings.kinds import URI
@@ -97,7 +97,7 @@ def resolve(
     given = ((name, value) for name, value in arguments.items() if value is not None)
     _take_explicit(found, given, "start_logging", lambda name: f"start_logging({name}=…)")
     for warning in found.warnings:
-        _LOG.warning("%s", warning)
+        guard.say(logging.WARNING, "%s", warning)
     if found.errors:
         raise found.errors[0]
     return found.resolved()
@@ -168,14 +168,16 @@ def _take_explicit(
 def _take_config(found: Survey, config: Mapping[str, object]) -> None:
     """Tell settings from hyperparameters in a user's `config`: `vars(args)` may hold anything."""
     for name, value in config.items():
-        if name in CONFIG_KEYS:
+        if name in CONFIG_KEYS and value is not None:  # else an argument that was not given
             try:
                 found.values[name] = SETTINGS[name].parse(value, "config")
                 found.sources[name] = f"config[{name!r}]"
                 continue
             except ConfigError as error:
                 found.warnings.append(f"{error}; it is logged as a hyperparameter")
-        elif close := difflib.get_close_matches(str(name), CONFIG_KEYS, n=1, cutoff=0.8):
+        elif name not in CONFIG_KEYS and (
+            close := difflib.get_close_matches(str(name), CONFIG_KEYS, n=1, cutoff=0.8)
+        ):
             found.warnings.append(
                 f"config[{name!r}] is logged as a hyperparameter. Did you mean the setting {close[0]!r}?"
             )

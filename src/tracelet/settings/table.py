@@ -27,6 +27,7 @@ from tracelet.settings.kinds import (
 )
 
 PREFIX: Final = "TRACELET_"
+SHOWN: Final = 200  # characters of a value in a message
 T = TypeVar("T")
 
 
@@ -64,8 +65,13 @@ class Setting:
         try:
             return self.kind.parse(value)
         except TypeError as error:
-            shown = scrub.without_userinfo_in(repr(value))
-            raise ConfigError(f"{self.name}={shown} (from {place}) does not fit; it takes {error}") from error
+            raise ConfigError(
+                f"{self.name}={_shown(value)} (from {place}) does not fit; it takes {error}"
+            ) from None
+        except Exception as error:  # what the user's object raises when it is asked for its text
+            kind = type(error).__name__
+            message = f"{self.name}={_shown(value)} (from {place}) does not fit: its value raised {kind}"
+            raise ConfigError(message) from error
 
     def safe(self, value: Any) -> Any:
         """Give a value without the credentials in its URIs."""
@@ -79,6 +85,15 @@ class Setting:
     def write(self, value: Any) -> str:
         """Write a value as a variable would hold it, without credentials."""
         return self.kind.write(self.safe(value))
+
+
+def _shown(value: object) -> str:
+    """Show a value in a message: short, without credentials, whatever its own text does."""
+    try:
+        text = scrub.without_userinfo_in(repr(value))
+    except Exception:  # noqa: BLE001  the user's own __repr__
+        return f"a {type(value).__name__}"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _is(kind: Kind[T], default: T, about: str, otherwise: str = "", *, config: bool = False) -> T:

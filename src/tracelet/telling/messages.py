@@ -2,9 +2,10 @@
 
 They are records of the logger `tracelet`, the start and a good end at INFO. Python shows nothing
 below WARNING by itself, and of a warning not who speaks. So, while a run lasts and nobody has
-configured logging, a handler of ours writes what that logger says to stderr, and its INFO too. As
-soon as the root logger or ours has a handler of somebody else's, ours says nothing more, so nothing
-is ever said twice; no level is changed, and the last run's end takes the handler away.
+configured logging when it begins, a handler of ours writes what that logger says to stderr, and its
+INFO too. What somebody else's handler has been enabled for later, ours says no more, so nothing is
+ever said twice: a library that only gives the root logger a handler, as some do when a model is
+logged, silences nothing. No level is changed, and the last run's end takes the handler away.
 """
 
 import logging
@@ -42,8 +43,9 @@ class _Stderr(logging.StreamHandler):  # pyright: ignore[reportMissingTypeArgume
         self.runs = 0  # that want it
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it, unless somebody has configured logging meanwhile."""
-        if _unconfigured():
+        """Say it, unless somebody else does."""
+        # What nobody has enabled is said by nobody: a library may have given the root logger a handler.
+        if _unconfigured() or not _LOG.isEnabledFor(record.levelno):
             self.stream = sys.stderr  # as it is now: tests and notebooks exchange it
             super().emit(record)
 
@@ -56,6 +58,11 @@ _stderr: Final = _Stderr()
 
 def _unconfigured() -> bool:
     return not logging.root.handlers and all(handler is _stderr for handler in _LOG.handlers)
+
+
+def _is_ours() -> bool:
+    """Tell whether nobody had configured logging when the first run began: then it is ours to speak."""
+    return _stderr in _LOG.handlers
 
 
 def begin() -> None:
@@ -96,7 +103,7 @@ def tell(level: int, message: str, *args: object, quiet: bool = False) -> None:
         *args: Of the message.
         quiet: Whether the user wants to see no more than warnings.
     """
-    if quiet or _LOG.isEnabledFor(level) or silenced() or not (_LOG.propagate and _unconfigured()):
+    if quiet or _LOG.isEnabledFor(level) or silenced() or not (_LOG.propagate and _is_ours()):
         _LOG.log(level, message, *args)
         return
     record = _LOG.makeRecord(_LOG.name, level, "", 0, message, args, None)

@@ -48,7 +48,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delivered(self) -> bool:
-        """Whether every backend has all of the run and took all of it."""
+        """Whether every backend has all of the run and took all of it; False if the journal is gone."""
+        if self.run_id and not self.backends:
+            return False
         complete = all(backend.state == "finished" and not backend.rejected for backend in self.backends)
         return complete and not self.lost
 
@@ -101,6 +103,8 @@ def hints(summary: Summary, about: str = "`tracelet sync` delivers what is left"
         about: What becomes of what is left.
     """
     found: list[str] = []
+    if summary.run_id and not summary.backends:
+        found.append(f"its journal in {summary.directory} is gone, or cannot be read")
     if summary.lost:
         found.append(f"{words.counted(summary.lost, 'record')} could not be written to the journal")
     if summary.dropped:
@@ -111,6 +115,6 @@ def hints(summary: Summary, about: str = "`tracelet sync` delivers what is left"
         return found
     if any(backend.rejected for backend in summary.backends):
         found.append(f"`tracelet show {summary.run_id} --rejects` lists what was rejected")
-    if any(backend.state != "finished" for backend in summary.backends):
+    if any(backend.state != "finished" for backend in summary.backends if backend.relayed):
         found.append(f"{about}; `tracelet status {summary.run_id}` tells how far it is")
     return found

@@ -21,9 +21,9 @@ def clean(text: str, most: int = 10_000) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def counted(number: int, singular: str) -> str:
+def counted(number: int, singular: str, plural: str = "") -> str:
     """Write a number with its noun: "1 record", "4,001 records"."""
-    return f"{number:,} {singular if number == 1 else singular + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def span(seconds: float) -> str:
@@ -44,7 +44,7 @@ def logged(tally: Tally) -> str:
         parts.append(f"{about}{counted(tally.points, 'point')} of {metrics}")
     others = ((name, getattr(tally, f"{name}s")) for name in ("param", "tag", "text", "artifact"))
     parts += [counted(number, name) for name, number in others if number]
-    return ", ".join(parts) or "nothing logged"
+    return ", ".join(parts) or "nothing logged by tracelet"
 
 
 def state(said: str) -> str:

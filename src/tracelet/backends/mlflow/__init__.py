@@ -108,6 +108,7 @@ BACKEND: Final = Backend(
     limits=LIMITS,
     variables="MLFLOW_",
     project_variable="MLFLOW_EXPERIMENT_NAME",
+    takes_url=True,
     configure=configure,
     writer=_writer,
     source=source,

@@ -54,8 +54,13 @@ _PASSES: Final = re.compile(
     re.IGNORECASE,
 )
 _NETWORK: Final = re.compile(r"^(requests|urllib3|http|socket|ssl)\b")
+_UNREACHED: Final = re.compile(
+    r"""HTTPS?ConnectionPool\(host='([^']+)', port=(\d+)\).*?"""
+    r"""(\[Errno -?\d+\][^'")>]+|Read timed out|timed out|Remote end closed connection|SSLError[^)]*)"""
+)
 _DATABASE_REJECTS: Final = frozenset({"DataError", "IntegrityError", "StatementError"})
 # Of a local artifact store: nothing that waiting would change.
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _LASTING: Final = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EILSEQ})
 
 
@@ -76,6 +81,11 @@ def mapped(*, opening: bool = False) -> Generator[None, None, None]:
         raise
     except Exception as error:  # noqa: BLE001  a client may raise anything, and the relay knows three outcomes
         meaning = translated(error)
+        if opening and isinstance(error, OSError) and error.errno in _FORBIDDEN:
+            meaning = Refused(
+                f"{error.filename} cannot be written ({error.strerror}): allow it, then `tracelet sync`; or "
+                "`tracelet sync RUN --backend-url URI` takes the run to another place"
+            )
         if opening and isinstance(meaning, Rejected):
             meaning = Refused(str(meaning))
         # The original may hold a password, and a traceback would show it.
@@ -148,6 +158,8 @@ def _denied(message: str) -> str:
 
 def _message(error: BaseException) -> str:
     text = without_userinfo_in(" ".join(str(error).split()))
+    if found := _UNREACHED.search(text):  # what matters would stand behind 300 characters
+        return f"no MLflow server answers at {found[1]}:{found[2]}: {found[3].strip(' .')}"
     return f"{type(error).__name__}: {text[:_LENGTH]}"
 
 

@@ -12,7 +12,7 @@ from tracelet.backend import Configuration
 from tracelet.backends.mlflow import told
 from tracelet.backends.mlflow.told import OpenRun, State
 from tracelet.errors import ConfigError
-from tracelet.scrub import without_userinfo
+from tracelet.scrub import without_userinfo, without_userinfo_in
 
 SERVED: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 """The databases that MLflow can use and that a server holds, with their ports."""
@@ -39,6 +39,7 @@ def configure(configuration: Configuration) -> dict[str, str]:
         "experiment": configuration.settings.get("experiment_name", "") or configuration.project,
         "artifact_location": str(place / "mlruns") if place else "",
         "user": _user(),
+        **({"source": without_userinfo_in(configuration.script)} if configuration.script else {}),
         **_continued(configuration, script, uri),
     }
 
@@ -161,6 +162,8 @@ def _absolute(uri: str, directory: Path) -> str:
         return _absolute_sqlite(uri, directory)
     if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
         raise ConfigError(f"{shown!r} is not a tracking URI. Did you mean 'http://{shown}'?")
+    if engine(uri) in {"http", "https"} and not urlsplit(uri).hostname:
+        raise ConfigError(f"{shown!r} names no server; it takes a URL such as 'http://localhost:5000'")
     scheme, colon, _ = uri.partition(":")
     if not (uri == "databricks" or (colon and len(scheme) > 1 and scheme != "file")):
         raise ConfigError(

@@ -69,6 +69,6 @@ def _place(text: str) -> str:
         raise ConfigError(f"{text!r} is not a tracking URI. Did you mean 'http://{text}'?")
     if name in SERVED or len(name) > 1 or text == "databricks":
         return text
-    path = Path(text).expanduser().absolute()
+    path = Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  pathlib's raises without a home
     is_file = path.is_file() or (path.suffix in _DATABASES and not path.is_dir())
     return sqlite_uri(path) if is_file else path.as_uri()

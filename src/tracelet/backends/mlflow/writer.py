@@ -153,7 +153,13 @@ class Writer:
         return self._claim(active[0])
 
     def _create(self, run: RunStarted) -> "Run":
-        mlflows = {"mlflow.user": self._options.get("user", ""), PARENT: self._options.get("parent", "")}
+        source = self._options.get("source", "")
+        mlflows = {
+            "mlflow.user": self._options.get("user", ""),
+            "mlflow.source.name": source,
+            "mlflow.source.type": "LOCAL" if source else "",
+            PARENT: self._options.get("parent", ""),
+        }
         tags = _tags(run) | {name: value for name, value in mlflows.items() if value}
         started = _milliseconds(run.time)
         return self._claim(self._client.create_run(self._experiment, started, tags, run.name or None))
