@@ -39,6 +39,12 @@ _TEXTS: Final = (
     Column("last step", right=True),
     Column("last", cut=True),
 )
+_SERIES: Final = (
+    Column("name", cut=True),
+    Column("count", right=True),
+    Column("last step", right=True),
+    Column("bytes", right=True),
+)
 _ARTIFACTS: Final = (Column("path"), Column("bytes", right=True), Column("left at"))
 _DELIVERIES: Final = (Column("backend"), Column("delivery"), Column("page or view"))
 _REJECTS: Final = (Column("backend"), Column("rejected"), Column("reason"))
@@ -77,7 +83,7 @@ def show(
     source: From = "",
     place: Place = None,
 ) -> None:
-    """Show what a run recorded: params, tags, metrics, texts, artifacts, deliveries and rejects."""
+    """Show what a run recorded: params, tags, metrics, texts, images, artifacts, deliveries and rejects."""
     if as_json and (plots or text is not None):
         raise ConfigError("--json prints one document; --plot and --text do not go with it")
     if rejects and source:
@@ -177,13 +183,19 @@ class _Page:
         self._metrics()
 
     def files(self) -> None:
-        """Print texts and artifacts."""
+        """Print texts, images, histograms and artifacts."""
         found = self._found
         texts = [
             (name, f"{text.count:,}", whole(text.last_step), _beginning(text.last))
             for name, text in found.texts.items()
         ]
         self._table("texts", _TEXTS, texts)
+        for title, series in (("images", found.images), ("histograms", found.histograms)):
+            rows = [
+                (name, f"{one.count:,}", whole(one.last_step), f"{one.size:,}" if one.size else "")
+                for name, one in series.items()
+            ]
+            self._table(title, _SERIES, rows)
         artifacts = [(file.path, f"{file.size:,}", file.reference) for file in found.artifacts]
         left = any(file.reference for file in found.artifacts)  # by `log_artifact(copy=False)`
         width = len(_ARTIFACTS) if left else len(_ARTIFACTS) - 1
