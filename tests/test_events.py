@@ -9,15 +9,19 @@ from tracelet import events
 from tracelet.events import (
     Artifact,
     Event,
+    Histogram,
+    Image,
     Lost,
     Metric,
     Note,
     Packed,
     Params,
+    Payload,
     RunFinished,
     RunStarted,
     Tags,
     Text,
+    payload_of,
 )
 
 EXAMPLES: list[Event] = [
@@ -27,6 +31,8 @@ EXAMPLES: list[Event] = [
     Tags(1.0, {"a": "b"}),
     Note(1.0, "x"),
     Text(time=1.0, name="n", text="x"),
+    Histogram(time=1.0, name="n", counts=(1.0, 2.0), limits=(0.0, 0.5, 1.0)),
+    Image(time=1.0, name="n", data=Payload("ab", 6, dtype="uint8", shape=(2, 3)), layout="HW"),
     Artifact(time=1.0, path="a/b", size=3),
     Lost(1.0, 2, "no room"),
     RunFinished(1.0, "FINISHED"),
@@ -72,6 +78,8 @@ def test_every_field_but_the_first_ones_has_a_default() -> None:
         "Tags": ["time", "tags"],
         "Note": ["time", "text"],
         "Text": ["time", "name", "text"],
+        "Histogram": ["time", "name"],
+        "Image": ["time", "name", "data"],
         "Artifact": ["time", "path", "size"],
         "Lost": ["time", "count", "reason"],
         "RunFinished": ["time", "status"],
@@ -84,3 +92,20 @@ def test_a_run_ends_in_one_of_three_ways() -> None:
         msgspec.msgpack.decode(
             msgspec.msgpack.encode({"type": "RunFinished", "time": 1.0, "status": "LOST"}), type=Packed
         )
+
+
+def test_an_event_names_the_blob_that_it_needs() -> None:
+    data = Payload("ab", 6, dtype="uint8", shape=(2, 3))
+    events = [
+        Artifact(time=1.0, path="a", size=3, digest="cd"),
+        Artifact(time=1.0, path="a", size=3, reference="/a"),
+        Image(time=1.0, name="n", data=data),
+        Histogram(time=1.0, name="n", data=data),
+        Histogram(time=1.0, name="n"),
+        Note(1.0, "x"),
+        Metric("a", 1.0, 1, 1.0),
+    ]
+
+    assert [payload_of(event) for event in events] == [
+        ("cd", 3), ("", 3), ("ab", 6), ("ab", 6), ("", 0), ("", 0), ("", 0),
+    ]  # fmt: skip

@@ -120,7 +120,8 @@ class Reader(Protocol):
 
         `RunStarted` comes first; `RunFinished` last, or not at all while the run goes on. Metrics of
         one name come oldest first. An `Artifact` has no digest and no reference: `download` gives
-        its bytes.
+        its bytes. The payload of an `Image` has a path instead of a digest, and is the encoded file;
+        a `Histogram` has counts. Where a journal is the store, all of them are as they were recorded.
 
         Args:
             run: The tracker's own id of the run.
@@ -128,7 +129,13 @@ class Reader(Protocol):
         ...
 
     def download(self, run: str, path: str, to: Path) -> None:
-        """Write the bytes of one of a run's artifacts to the file `to`."""
+        """Write the bytes of an artifact or a payload to a file.
+
+        Args:
+            run: The tracker's own id of the run.
+            path: An artifact's path, or a payload's; of a payload without one, its digest.
+            to: The file.
+        """
         ...
 
     def close(self) -> None:
@@ -188,7 +195,8 @@ class Backend:
         configure: Choose the options of one run, in the training process, without a network and
             without importing the client. The options `name`, `project` and `parent`, if there are
             any, are what the script told the tracker; they become the run's where its user named none.
-        writer: Make a Writer from options. Called in the relay's process. None: the journal itself
+        writer: Make a Writer from options; `max_image_size` is among them if the user has set it (see
+            `tracelet.media.most`). Called in the relay's process. None: the journal itself
             is the store, and no relay is needed.
         source: Make options of a place to read from, the part behind the colon in
             `mlflow:sqlite:///mlflow.db`.
@@ -200,10 +208,12 @@ class Backend:
         confirms: How the client confirms.
         held: What an event is after its way into the tracker and back, whatever the `Limits` have
             made of it before; None for what the tracker has no place for. Equal to the event
-            itself if the tracker holds it as it is. A run that comes back is equal to what was
-            sent if, after this, both have the same points and texts (those of one `identity` are
-            one) and the same last value of each param, tag, note and artifact, whose times do not
-            count. Tags that the tracker sets by itself may be there besides.
+            itself if the tracker holds it as it is. What is counted or encoded on the way cannot be
+            told without its bytes, and is left out: an image's size, a histogram's counts. A run
+            that comes back is equal to what was sent if, after this, both have the same points,
+            texts, images and histograms (points of one `identity` are one) and the same last value
+            of each param, tag, note and artifact, whose times do not count. Tags that the tracker
+            sets by itself may be there besides.
         degradations: What does not survive, in words, for the documentation.
     """
 

@@ -82,6 +82,72 @@ class Text(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=Tr
     step: int | None = None
 
 
+class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Data too large for a record.
+
+    Its bytes are the blob called `digest`: the elements of an array of this `shape`, in C order and
+    little-endian, of the type that numpy calls `dtype`; or, without a `dtype`, a file of a `format`,
+    such as "png". What a tracker gives back has no digest but a `path`, for `Reader.download`.
+    """
+
+    digest: str
+    size: int
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    format: str = ""
+    path: str = ""
+
+
+class Moments(msgspec.Struct, frozen=True):
+    """What is known of the values of a histogram besides their counts."""
+
+    num: float
+    min: float
+    max: float
+    sum: float
+    sum_squares: float
+
+
+class Histogram(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """How values are spread.
+
+    `data` holds the values themselves, of any shape; `bins` then says how to count them: a number of
+    equal bins, the name of a rule of numpy's, or nothing for the default; or `limits` does. Without
+    `data` there are `counts`, and `limits` has one number more: where each bin begins, and the last
+    ends. `max_bins`, unless it is 0, is how many there may be. `step` and `ordinal` are as in `Metric`.
+    """
+
+    time: float
+    name: str
+    step: int | None = None
+    ordinal: int = 0
+    data: Payload | None = None
+    counts: tuple[float, ...] = ()
+    limits: tuple[float, ...] = ()
+    bins: str = ""
+    max_bins: int = 0
+    moments: Moments | None = None
+
+
+class Image(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """A picture, or a batch of them to be shown as a grid.
+
+    `layout` names the axes of an array, such as "CHW" or "NHWC"; `data` may be a file instead. Each
+    of the `boxes` is (left, top, right, bottom) in pixels; there are as many `labels`, or none.
+    `step` and `ordinal` are as in `Metric`.
+    """
+
+    time: float
+    name: str
+    data: Payload
+    step: int | None = None
+    ordinal: int = 0
+    layout: str = ""
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    labels: tuple[str, ...] = ()
+    caption: str = ""
+
+
 class Artifact(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
     """One file.
 
@@ -114,6 +180,19 @@ class RunFinished(msgspec.Struct, frozen=True, tag=True):
     reason: str = ""
 
 
-Event: TypeAlias = RunStarted | Metric | Params | Tags | Note | Text | Artifact | Lost | RunFinished
-Packed: TypeAlias = RunStarted | Params | Tags | Note | Text | Artifact | Lost | RunFinished
+Packed: TypeAlias = (
+    RunStarted | Params | Tags | Note | Text | Histogram | Image | Artifact | Lost | RunFinished
+)
 """Every event but `Metric`, which has frames of its own."""
+Event: TypeAlias = Packed | Metric
+
+
+def payload_of(event: Event) -> tuple[str, int]:
+    """Return the blob that an event names, and its size in bytes; `("", 0)` for one that has none.
+
+    An artifact that was left where it is has a size and no blob.
+    """
+    if isinstance(event, Artifact):
+        return event.digest, event.size
+    data = event.data if isinstance(event, (Histogram, Image)) else None
+    return (data.digest, data.size) if data is not None else ("", 0)

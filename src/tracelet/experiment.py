@@ -4,12 +4,11 @@ No method raises for bad input, blocks on a network or waits for a tracker, but 
 which wait for deliveries, and only as long as those move. Bad input is warned of once.
 """
 
-import errno
 import math
 import os
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelet import guard, inputs
 from tracelet.ends import how_it_ends
 from tracelet.events import Note, Packed, Params, Status, Tags
-from tracelet.journal import blobs, status
+from tracelet.intake import Intake
+from tracelet.journal import status
 from tracelet.journal.deliveries import Deliveries, unseen
 from tracelet.journal.overview import RunOverview
 from tracelet.journal.recorder import Nowhere, Recorder
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _now: Final = time.time
-_AT_ONCE: Final = 500  # params in one record
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class Experiment:
@@ -47,6 +45,7 @@ class Experiment:
         "__weakref__",
         "_deliveries",
         "_directory",
+        "_intake",
         "_life",
         "_recorder",
         "_run",
@@ -74,6 +73,7 @@ class Experiment:
         display = unseen if quiet else waiting.shown
         self._deliveries = Deliveries(directory, run, stop_timeout, revive, display)
         self._life = Life(directory, run, self._recorder, self._deliveries, owner, quiet=quiet)
+        self._intake = Intake(directory, run, self._recorder, self._life)
 
     def __repr__(self) -> str:
         """Show the run's name and id, or why nothing is recorded."""
@@ -153,7 +153,7 @@ class Experiment:
             # What nearly every call is: its types are right, and it is written at once.
             if value.__class__ is float and iteration.__class__ is int:
                 if not self._scalar(name, value, iteration, _now()):  # pyright: ignore[reportArgumentType]
-                    self._missed(f"metric {name!r}")
+                    self._intake.missed(f"metric {name!r}")
                 return
         except (TypeError, ValueError, struct.error):
             pass  # said below, in words
@@ -182,25 +182,11 @@ class Experiment:
             if value.__class__ is float and step.__class__ is int and (time is None or math.isfinite(time)):
                 when = _now() if time is None else time
                 if not self._scalar(name, value, step, when):  # pyright: ignore[reportArgumentType]
-                    self._missed(f"metric {name!r}")
+                    self._intake.missed(f"metric {name!r}")
                 return
         except (TypeError, ValueError, struct.error):
             pass  # said below, in words
-        self._any_scalar(name, value, step, time)
-
-    @guard.contained
-    def _any_scalar(self, name: object, value: object, step: object, time: float | None) -> None:
-        """Record a value that still has to be understood, or say why it cannot be."""
-        point = inputs.point(name, value, step, time)
-        if point is None:
-            return
-        name, number, whole, now = point
-        if whole is None:
-            written = self._recorder.stepless(name, number, now)
-        else:
-            written = self._scalar(name, number, whole, now)
-        if not written:
-            self._missed(f"metric {name!r}")
+        self._intake.point(name, value, step, time)
 
     @guard.contained
     def log_params(self, params: object) -> None:
@@ -211,31 +197,18 @@ class Experiment:
                 a Namespace, or any object with attributes. Names of nested ones are joined by dots.
         """
         now = _now()
-        self._record_parts(inputs.params(params), lambda part: Params(now, dict(part)))
-
-    def _record_parts(self, pairs: Sequence[tuple[str, Any]], make: Callable[[Any], Packed]) -> None:
-        """Record names and values, in as many records as they need."""
-        for begin in range(0, len(pairs), _AT_ONCE):
-            part = pairs[begin : begin + _AT_ONCE]
-            try:
-                self._record(make(part))
-            except ValueError:  # together they are too large for one
-                if len(part) == 1:
-                    guard.warn_once("%r is too large to be logged", part[0][0][:100], key=part[0][0][:100])
-                    continue
-                self._record_parts(part[: len(part) // 2], make)
-                self._record_parts(part[len(part) // 2 :], make)
+        self._intake.parts(inputs.params(params), lambda part: Params(now, dict(part)))
 
     @guard.contained
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags, or set them anew; values are kept as text."""
         now = _now()
-        self._record_parts(inputs.tags(tags), lambda part: Tags(now, dict(part)))
+        self._intake.parts(inputs.tags(tags), lambda part: Tags(now, dict(part)))
 
     @guard.contained
     def set_note(self, text: str) -> None:
         """Set the run's description; a later one replaces it."""
-        self._record(Note(_now(), inputs.text("the note", text)))
+        self._intake.event(Note(_now(), inputs.text("the note", text)))
 
     @guard.contained
     def log_text(
@@ -253,17 +226,87 @@ class Experiment:
 
     @guard.contained
     def text(self, name: object, text: object, step: object, time: float | None = None) -> None:
-        """Record a text: what captures call.
-
-        Args:
-            name: The text's name.
-            text: The text, or something whose text it is.
-            step: See `scalar`.
-            time: Seconds since the epoch; None for now.
-        """
+        """Record a text, or something whose text it is: what captures call. See `scalar`."""
         passage = inputs.passage(name, text, step, time)
         if passage is not None:
-            self._record(passage)
+            self._intake.event(passage)
+
+    def log_histogram(
+        self,
+        name: str,
+        values: Any = None,
+        iteration: int | None = None,
+        *,
+        step: int | None = None,
+        bins: Any = None,
+        counts: Any = None,
+        limits: Any = None,
+    ) -> None:
+        """Log how values are spread.
+
+        Args:
+            name: Any text that is not empty.
+            values: A tensor, an array or a list of numbers, of any shape; or an iterable of tensors or
+                arrays, such as `model.parameters()`, whose values are taken together.
+            iteration: As in `log_metric`.
+            step: The same as `iteration`.
+            bins: How values are counted: a number of equal bins, a rule of `numpy.histogram`, or limits.
+            counts: Instead of values: how many are in each bin.
+            limits: Where each bin begins, and where the last ends: one more than counts.
+        """
+        at = step if iteration is None else iteration
+        self.histogram(name, values, at, bins=bins, counts=counts, limits=limits)
+
+    @guard.contained
+    def histogram(
+        self, name: object, values: Any, step: object, time: float | None = None, **more: Any
+    ) -> None:
+        """Record a histogram: what captures call. `more` is as in `Intake.histogram`."""
+        self._intake.histogram(name, values, step, time, **more)
+
+    def log_image(
+        self,
+        name: str,
+        image: Any,
+        iteration: int | None = None,
+        *,
+        step: int | None = None,
+        layout: str | None = None,
+        caption: str = "",
+    ) -> None:
+        """Log an image.
+
+        Args:
+            name: Any text that is not empty.
+            image: An image of Pillow's, the path of a file, or a tensor or array: of floats from 0 to 1,
+                or of uint8. A batch becomes a grid.
+            iteration: As in `log_metric`.
+            step: The same as `iteration`.
+            layout: The axes of a tensor or array: "HW", "HWC", "CHW", "NCHW", "NHWC". By default the
+                channels are the axis of 1, 3 or 4 elements: of a tensor the first, else the last.
+            caption: A text that belongs to it.
+        """
+        self.image(name, image, step if iteration is None else iteration, layout=layout, caption=caption)
+
+    @guard.contained
+    def log_images(
+        self,
+        name: str,
+        images: Iterable[Any],
+        iteration: int | None = None,
+        *,
+        step: int | None = None,
+        layout: str | None = None,
+    ) -> None:
+        """Log several images, as `name/0`, `name/1` …; `layout` is that of each."""
+        at, now = step if iteration is None else iteration, _now()
+        for number, image in enumerate(images):
+            self.image(f"{name}/{number}", image, at, now, layout=layout)
+
+    @guard.contained
+    def image(self, name: object, image: Any, step: object, time: float | None = None, **more: Any) -> None:
+        """Record an image: what captures call. `more` is as in `Intake.image`."""
+        self._intake.image(name, image, step, time, **more)
 
     @guard.contained
     def log_artifact(
@@ -282,45 +325,11 @@ class Experiment:
             copy: False for files too large to copy: only their place, size and time are kept, and
                 a file that has changed when it is delivered is rejected.
         """
-        if self._directory is None:
-            return
-        if self.ended:  # before its bytes are copied for nothing
-            self._missed("artifact")
-            return
-        try:
-            source = Path(os.path.expanduser(path))  # noqa: PTH111  Path's raises where no home is known
-            place = None if artifact_path is None else os.fspath(artifact_path)
-            for artifact in blobs.artifacts(self._directory, source, place, copy=copy):
-                self._record(artifact)
-        except (TypeError, ValueError) as error:  # no path at all, or a null byte in it
-            guard.warn_once("artifact %r cannot be logged: %s", path, error, key=str(error))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            what = error.filename or path
-            guard.warn_once("artifact %s cannot be logged: %s", what, reason, key=str(what))
-            if error.errno in _NO_ROOM:
-                self._recorder.lose(f"artifact {what}: {reason}")
+        self._intake.artifact(path, artifact_path, copy=copy)
 
     def record(self, event: Packed) -> None:
         """Record any other event."""
-        guard.contained(self._record)(event)
-
-    def _record(self, event: Packed) -> None:
-        if not self._recorder.event(event):
-            self._missed(type(event).__name__)
-
-    def _missed(self, what: str) -> None:
-        """Say why something was not recorded, once."""
-        if self.ended:
-            guard.warn_once(
-                "%s comes after the run %s has ended; it is not logged", what, self.name, key=self.run_id
-            )
-        elif self._recorder.reason:
-            guard.warn_once(
-                "the journal in %s cannot be written: %s. Training goes on, and what is lost is counted",
-                self._directory,
-                self._recorder.reason,
-            )
+        guard.contained(self._intake.event)(event)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until the backends have everything that was logged so far.
@@ -382,16 +391,4 @@ def joined(directory: str) -> Experiment:
 
 def disabled(name: str, project: str, why: str) -> Experiment:
     """Make an experiment whose calls do nothing, and that says why."""
-    nobody = status.Holder(0)
-    run = RunFile(
-        run_id="",
-        name=name,
-        project=project,
-        time=0.0,
-        trainer=nobody,
-        host="",
-        directory="",
-        python="",
-        targets={},
-    )
-    return Experiment(None, run, silent=why)
+    return Experiment(None, status.no_run(name, project), silent=why)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import tracelet
-from tracelet import backends, guard, inputs
+from tracelet import backends, guard, inputs, media
 from tracelet.backend import Backend, Configuration
 from tracelet.errors import ConfigError, JournalFull
 from tracelet.events import RunStarted
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _NOT_YET: Final = (
     "automagic",
-    "max_image_size",
     "metrics_interval",
     "track_env",
     "track_git",
@@ -181,7 +180,10 @@ def _targets(
             script=(getattr(sys, "argv", None) or [""])[0],
         )
         relayed = backend.writer is not None
-        targets[backend.name] = Target(load, backend.configure(configuration), relayed=relayed)
+        options = backend.configure(configuration)
+        if resolved.max_image_size:
+            options = {**options, media.SETTING: str(resolved.max_image_size)}
+        targets[backend.name] = Target(load, options, relayed=relayed)
         for setting, value in own.items():
             if without_userinfo(value) != value:
                 variable = setting if setting == "backend_url" else f"{backend.name}_{setting}"

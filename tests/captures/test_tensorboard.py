@@ -40,12 +40,20 @@ class Notebook:
         self.heard: list[Heard] = []
         self.texts: list[tuple[str, str, Any, float | None]] = []
         self.params: dict[str, Any] = {}
+        self.histograms: list[tuple[str, Any]] = []
+        self.images: list[tuple[str, Any]] = []
 
     def text(self, name: str, text: str, step: object, time: float | None) -> None:
         self.texts.append((name, text, step, time))
 
     def log_params(self, params: dict[str, Any]) -> None:
         self.params |= params
+
+    def histogram(self, name: str, _values: object, step: object, *_: object, **_more: object) -> None:
+        self.histograms.append((name, step))
+
+    def image(self, name: str, _image: object, step: object, *_: object, **_more: object) -> None:
+        self.images.append((name, step))
 
     def scalar(self, name: str, value: object, step: object, time: float | None) -> None:
         self.heard.append(Heard(name, value, step, time))
@@ -216,8 +224,11 @@ def test_event_files_are_what_they_would_be_without_us(tmp_path: Path) -> None:
                 writer.add_scalars("both", {"a": step, "b": -step}, step)
             writer.add_scalar("stepless", 0.1)
             writer.add_histogram("weights", np.arange(10.0), 3)
+            writer.add_histogram_raw("raw", 0, 2, 2, 3.0, 5.0, [1, 2], [1, 1], 3)
             writer.add_text("note", "hello", 4)
             writer.add_image("image", np.zeros((3, 4, 4), np.uint8), 5)
+            writer.add_images("images", torch.ones(9, 1, 4, 4), 5)
+            writer.add_image_with_boxes("boxes", np.zeros((3, 40, 40)), np.array([[1, 2, 30, 40]]), 5)
             writer.add_hparams({"lr": 0.1}, {"accuracy": 0.9}, run_name="hparams")
 
     script(tmp_path / "bare")
@@ -232,6 +243,8 @@ def test_event_files_are_what_they_would_be_without_us(tmp_path: Path) -> None:
     assert len(notebook.heard) == 82
     assert notebook.texts == [("note", "hello", 4, None)]
     assert notebook.params == {"lr": 0.1}
+    assert notebook.histograms == [("weights", 3), ("raw", 3)]
+    assert notebook.images == [("image", 5), ("images", 5), ("boxes", 5)]
 
 
 def test_a_call_that_fails_fails_as_always_and_is_not_heard(

@@ -88,9 +88,8 @@ def test_artifacts_that_are_gone_are_named_when_a_run_is_to_be_kept(place: Path)
     result = inside("sync", "first", "--backend", "local")
 
     assert result.code == 1
-    assert (
-        "the bytes of 1 artifact are gone, deleted once the other backends had them: model/weights.bin"
-        in (result.out)
+    assert "the bytes of 1 file are gone, deleted once the other backends had them: model/weights.bin" in (
+        result.out
     )
     assert status.read_run(directory).kept
     assert inside("sync", "first").code == 0

@@ -11,6 +11,7 @@ journal back, whatever backends the run had.
 import contextlib
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("tracelet.backends.local")
 _ANY: Final = sys.maxsize
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 LIMITS: Final = Limits(
     batch=_ANY, params=_ANY, tags=_ANY, name_length=_ANY, param_value=_ANY, tag_value=_ANY, note=_ANY
 )
@@ -59,7 +61,7 @@ def source(text: str) -> dict[str, str]:
 class Reader:
     """Gives the runs of a `.tracelet` directory back; see `tracelet.backend.Reader`.
 
-    An `Artifact` keeps its digest and its reference, so that what comes back equals what was
+    An `Artifact` and a payload keep digest and reference, so that what comes back equals what was
     recorded.
     """
 
@@ -109,9 +111,12 @@ class Reader:
         with _mapped(run):
             directory = self._find(run)
             artifact = self._artifacts_in(directory).get(path)
-        if artifact is None:
-            raise Refused(f"run {run} has no artifact {path!r}")
-        found = _bytes_of(directory, artifact)
+        if artifact is not None:
+            found = _bytes_of(directory, artifact)
+        elif _DIGEST.fullmatch(path) and (found := blobs.path_of(directory, path)).is_file():
+            pass  # an image's, or a histogram's
+        else:
+            raise Refused(f"run {run} has no artifact {path!r}, nor bytes of that digest")
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(found, to)

@@ -7,7 +7,13 @@
     add_hparams     params, and scalars under their own names; what torch does for it inside, with
                     another writer in another directory, is not heard
 
-Every other method passes through untouched.
+    add_histogram   a histogram: the values themselves, of any of torch's bins
+    add_histogram_raw   a histogram: counts, limits and moments as they are given
+    add_image, add_images   an image: the array as it is, with `dataformats` as its layout
+    add_image_with_boxes   an image with its boxes and labels, which are drawn where it is shown
+
+Every other method passes through untouched. Where torch refuses what is clear, an iterable of tensors
+given to `add_histogram`, such as `model.parameters()`, it is handed all their values in one tensor.
 
 The first log directory that a run sees keeps its tags as names. Writers with another directory get
 it as a prefix, relative to the first one or to that one's parent: with `runs/a` first, `runs/a/val`
@@ -17,11 +23,14 @@ writes `val/loss` and `runs/b` writes `b/loss`.
 import contextlib
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from tracelet.arrays import is_many, is_tensor, numbers
 from tracelet.capture import Capture
+from tracelet.events import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
 
 LOG: Final = logging.getLogger("tracelet.captures.tensorboard")
 TEXT: Final = (str, bytes)  # torch takes a number's text too
+_VALUES: Final = 2  # where `add_histogram` has its values among the positional arguments, `self` first
 
 
 def install(patches: "Patches", experiment: "Experiment") -> None:
@@ -60,9 +70,20 @@ def install(patches: "Patches", experiment: "Experiment") -> None:
                 return
         scalar(name, scalar_value, global_step, None if walltime is None else float(walltime))
 
-    listeners = (add_scalar, listener.add_scalars, listener.add_text, listener.add_hparams)
-    for heard in listeners:
-        patches.wrap("torch.utils.tensorboard.writer", f"SummaryWriter.{heard.__name__}", heard)
+    heard = (
+        add_scalar,
+        listener.add_scalars,
+        listener.add_text,
+        listener.add_hparams,
+        listener.add_histogram,
+        listener.add_histogram_raw,
+        listener.add_image,
+        listener.add_images,
+        listener.add_image_with_boxes,
+    )
+    for one in heard:
+        helper = _with_values_joined if one.__name__ == "add_histogram" else None
+        patches.wrap("torch.utils.tensorboard.writer", f"SummaryWriter.{one.__name__}", one, helper)
 
 
 class _Listener:
@@ -112,6 +133,92 @@ class _Listener:
         for tag, value in metric_dict.items():
             self._scalar(name(place, tag), value, global_step, now)
 
+    def add_histogram(
+        self,
+        writer: Any,
+        tag: str,
+        values: Any,
+        global_step: Any = None,
+        bins: Any = "tensorflow",
+        walltime: float | None = None,
+        max_bins: int | None = None,
+    ) -> None:
+        # The writer's own bins are its way of looking at values, and not what the user has chosen.
+        chosen = None if isinstance(bins, str) and bins == "tensorflow" else bins
+        self._experiment.histogram(
+            self.names.name(writer.log_dir, tag, "histogram"),
+            values,
+            global_step,
+            None if walltime is None else float(walltime),
+            bins=chosen,
+            max_bins=int(max_bins or 0),
+        )
+
+    def add_histogram_raw(
+        self,
+        writer: Any,
+        tag: str,
+        min: Any,  # noqa: A002  torch's parameter
+        max: Any,  # noqa: A002  torch's parameter
+        num: Any,
+        sum: Any,  # noqa: A002  torch's parameter
+        sum_squares: Any,
+        bucket_limits: Any,
+        bucket_counts: Any,
+        global_step: Any = None,
+        walltime: float | None = None,
+    ) -> None:
+        self._experiment.histogram(
+            self.names.name(writer.log_dir, tag, "histogram"),
+            None,
+            global_step,
+            None if walltime is None else float(walltime),
+            counts=bucket_counts,
+            limits=_limits(float(min), bucket_limits),
+            moments=Moments(*map(float, (num, min, max, sum, sum_squares))),
+        )
+
+    def add_image(
+        self,
+        writer: Any,
+        tag: str,
+        img_tensor: Any,
+        global_step: Any = None,
+        walltime: float | None = None,
+        dataformats: str = "CHW",
+    ) -> None:
+        self._image(writer, tag, img_tensor, global_step, walltime, layout=dataformats)
+
+    def add_images(
+        self,
+        writer: Any,
+        tag: str,
+        img_tensor: Any,
+        global_step: Any = None,
+        walltime: float | None = None,
+        dataformats: str = "NCHW",
+    ) -> None:
+        self._image(writer, tag, img_tensor, global_step, walltime, layout=dataformats)
+
+    def add_image_with_boxes(
+        self,
+        writer: Any,
+        tag: str,
+        img_tensor: Any,
+        box_tensor: Any,
+        global_step: Any = None,
+        walltime: float | None = None,
+        rescale: float = 1,  # noqa: ARG002  torch's parameter: how large the event file's picture is
+        dataformats: str = "CHW",
+        labels: Any = None,
+    ) -> None:
+        more = {"boxes": box_tensor, "labels": labels}
+        self._image(writer, tag, img_tensor, global_step, walltime, layout=dataformats, **more)
+
+    def _image(self, writer: Any, tag: str, image: Any, step: Any, when: float | None, **more: Any) -> None:
+        name = self.names.name(writer.log_dir, tag, "image")
+        self._experiment.image(name, image, step, None if when is None else float(when), **more)
+
     def _scalar(self, name: str, value: object, step: object, when: float) -> None:
         if isinstance(value, TEXT):
             try:
@@ -124,6 +231,33 @@ class _Listener:
 def _number(value: Any) -> Any:
     """Make a number of a tensor with one element, as torch does, which takes no other scalar tensor."""
     return value.item() if callable(getattr(value, "numel", None)) and value.numel() == 1 else value
+
+
+def _limits(least: float, bucket_limits: Any) -> list[float]:
+    """Say where each bucket begins, too: torch is told where it ends; the first has the least value."""
+    ends, _ = numbers(bucket_limits)
+    return [min(least, *ends[:1]), *ends]
+
+
+def _with_values_joined(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Hand `add_histogram` one tensor where it is given an iterable of them; leave all else as it is."""
+    given: Any = args[_VALUES] if len(args) > _VALUES else kwargs.get("values")
+    if not is_many(given):
+        return args, kwargs
+    tensors: list[Any] = list(given)
+    if not tensors or not all(map(is_tensor, tensors)):
+        return args, kwargs  # torch says what it thinks of it
+    torch: Any = sys.modules["torch"]  # there are tensors, so there is torch
+    flat = [tensor.detach().reshape(-1).cpu() for tensor in tensors]
+    if len({tensor.dtype for tensor in flat}) > 1:
+        wide = any(tensor.dtype == torch.float64 for tensor in flat)
+        flat = [tensor.double() if wide else tensor.float() for tensor in flat]
+    joined = torch.cat(flat)
+    if len(args) > _VALUES:
+        return (*args[:_VALUES], joined, *args[_VALUES + 1 :]), kwargs
+    return args, {**kwargs, "values": joined}
 
 
 CAPTURE: Final = Capture(name="tensorboard", install=install)

@@ -14,6 +14,8 @@ from tracelet.cli.curves import Bucket, Curve
 from tracelet.events import (
     Artifact,
     Event,
+    Histogram,
+    Image,
     Lost,
     Metric,
     Note,
@@ -23,6 +25,7 @@ from tracelet.events import (
     RunStarted,
     Tags,
     Text,
+    payload_of,
 )
 from tracelet.journal.reader import Damage
 
@@ -71,6 +74,20 @@ class TextDigest(msgspec.Struct, kw_only=True):
     time: float = 0.0
 
 
+class SeriesDigest(msgspec.Struct, kw_only=True):
+    """The images, or the histograms, of one name.
+
+    Attributes:
+        count: How many there are.
+        last_step: The largest step; None if none has one.
+        size: Bytes of what was logged, as it was logged; 0 for histograms that were counted before.
+    """
+
+    count: int = 0
+    last_step: int | None = None
+    size: int = 0
+
+
 class ArtifactDigest(msgspec.Struct, frozen=True, kw_only=True):
     """A file, as it was logged last under its path; `reference` if its bytes were left where they are."""
 
@@ -100,6 +117,8 @@ class Digest(msgspec.Struct, kw_only=True):
         artifacts: By path.
         metrics: By name.
         texts: By name.
+        images: By name.
+        histograms: By name.
         records: How many there are.
         lost: Records that the training process could not write.
         damaged: Places in the journal that cannot be read.
@@ -119,6 +138,8 @@ class Digest(msgspec.Struct, kw_only=True):
     artifacts: list[ArtifactDigest] = []
     metrics: dict[str, MetricDigest] = {}
     texts: dict[str, TextDigest] = {}
+    images: dict[str, SeriesDigest] = {}
+    histograms: dict[str, SeriesDigest] = {}
     records: int = 0
     lost: int = 0
     damaged: int = 0
@@ -174,6 +195,8 @@ class Gathering:
         digest.metrics = {name: self._metrics[name].digest for name in sorted(self._metrics)}
         digest.params, digest.tags = dict(sorted(digest.params.items())), dict(sorted(digest.tags.items()))
         digest.texts = dict(sorted(digest.texts.items()))
+        digest.images = dict(sorted(digest.images.items()))
+        digest.histograms = dict(sorted(digest.histograms.items()))
         digest.artifacts = [self._artifacts[path] for path in sorted(self._artifacts)]
         times = [points.latest for points in self._metrics.values()]
         digest.latest = max((*times, *([] if digest.latest is None else [digest.latest])), default=None)
@@ -204,8 +227,8 @@ class Gathering:
                 self._say("tag", event.tags, digest.tags, event.time)
             case Note():
                 self._note(event.text, event.time)
-            case Text():
-                self._text(event)
+            case Text() | Image() | Histogram():
+                self._in_series(event)
             case Artifact():
                 self._artifact(event)
             case Lost():
@@ -226,6 +249,12 @@ class Gathering:
     def _note(self, text: str, time: float) -> None:
         if self._is_news("note", "", time):
             self._digest.note = text
+
+    def _in_series(self, event: Text | Image | Histogram) -> None:
+        if isinstance(event, Text):
+            self._text(event)
+        else:
+            _add(self._digest.images if isinstance(event, Image) else self._digest.histograms, event)
 
     def _text(self, event: Text) -> None:
         text = self._digest.texts.setdefault(event.name, TextDigest())
@@ -250,6 +279,14 @@ class Gathering:
                 reference=event.reference,
                 mtime=event.mtime,
             )
+
+
+def _add(series: dict[str, SeriesDigest], event: Image | Histogram) -> None:
+    found = series.setdefault(event.name, SeriesDigest())
+    found.count += 1
+    found.size += payload_of(event)[1]
+    if event.step is not None:
+        found.last_step = max(event.step, event.step if found.last_step is None else found.last_step)
 
 
 class _Points:

@@ -222,7 +222,7 @@ def _about(origin: Origin, found: digest.Digest) -> dict[str, Any]:
     content: dict[str, Any] = msgspec.to_builtins(found)
     status = origin.run.status if origin.run else found.status or origin.status
     head = {"run_id": origin.id, "name": origin.name, "project": origin.project}
-    for name in ("metrics", "texts", "records", "latest"):
+    for name in ("metrics", "texts", "images", "histograms", "records", "latest"):
         del content[name]
     return head | content | {"status": status}
 

@@ -2,10 +2,12 @@
 
 One event is one JSON object in one line, in UTF-8. Its fields are those of the event's class in
 `tracelet.events`; `type` is the class's name; `run`, which comes first, is what the run is called
-where it was read. Fields that have their default may be left out.
+where it was read. Fields that have their default may be left out. The bytes of an image or a
+histogram are not in it, but their digest, or the path that a tracker has for them.
 
 JSON has no NaN and no infinity: they are written as "NaN", "Infinity" and "-Infinity". A field that
-is a number, such as a metric's `value`, is one however it is written. A param may be the *text*
+is a number, such as a metric's `value`, or holds numbers, such as a histogram's `counts`, is one
+however it is written. A param may be the *text*
 "NaN" as well; so the line of a `Params` that has such numbers names them by JSON pointers into
 `params`, in the list `not_finite`. Every other float64 is written with the digits that give it back exactly.
 """
@@ -20,10 +22,16 @@ import msgspec
 
 from tracelet.events import Event, Metric, Packed, Params
 
+_NUMBERS: Final = ("float", "Moments")  # in the types of fields
 _FLOATS: Final = {
-    kind.__name__: [field.encode_name for field in msgspec.structs.fields(kind) if field.type is float]
+    kind.__name__: [
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if any(number in str(field.type) for number in _NUMBERS)
+    ]
     for kind in get_args(Event)
 }
+"""The fields that are numbers, or hold numbers and nothing else."""
 _NAMES: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -106,7 +114,12 @@ def _name(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _number(value: object) -> object:
+def _number(value: Any) -> Any:
+    """Put numbers where their names stand, however deep."""
+    if isinstance(value, list):
+        return [_number(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: _number(item) for key, item in cast("dict[str, Any]", value).items()}
     return _NAMES.get(value, value) if isinstance(value, str) else value
 
 

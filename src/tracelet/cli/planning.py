@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tracelet import backends, settings
+from tracelet import backends, media, settings
 from tracelet.backend import Backend, Configuration
 from tracelet.cli.delivering import Job, interpreter
 from tracelet.errors import ConfigError, JournalCorrupt
@@ -176,4 +176,6 @@ def _target(
         script_directory=here,
     )
     relayed = backend.writer is not None
-    return Target(load, backend.configure(configuration), relayed=relayed), lent
+    most = max((media.most(target.options) for target in run.targets.values()), default=0)
+    own = {media.SETTING: str(most)} if most else {}
+    return Target(load, {**backend.configure(configuration), **own}, relayed=relayed), lent

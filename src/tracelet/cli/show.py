@@ -40,6 +40,12 @@ _TEXTS: Final = (
     Column("last step", right=True),
     Column("last", cut=True),
 )
+_SERIES: Final = (
+    Column("name", cut=True),
+    Column("count", right=True),
+    Column("last step", right=True),
+    Column("bytes", right=True),
+)
 _ARTIFACTS: Final = (Column("path"), Column("bytes", right=True), Column("left at"))
 _DELIVERIES: Final = (Column("backend"), Column("delivery", state=True), Column("page or view"))
 _REJECTS: Final = (Column("backend"), Column("rejected", cut=True), Column("reason", cut=True))
@@ -186,13 +192,19 @@ class _Page:
         self._metrics()
 
     def attached(self) -> None:
-        """Print texts and artifacts."""
+        """Print texts, images, histograms and artifacts."""
         found = self._found
         texts = [
             (name, f"{text.count:,}", whole(text.last_step), _beginning(text.last))
             for name, text in found.texts.items()
         ]
         self._table("texts", _TEXTS, texts)
+        for title, series in (("images", found.images), ("histograms", found.histograms)):
+            rows = [
+                (name, f"{one.count:,}", whole(one.last_step), f"{one.size:,}" if one.size else "")
+                for name, one in series.items()
+            ]
+            self._table(title, _SERIES, rows)
         artifacts = [(file.path, f"{file.size:,}", file.reference) for file in found.artifacts]
         left = any(file.reference for file in found.artifacts)  # by `log_artifact(copy=False)`
         width = len(_ARTIFACTS) if left else len(_ARTIFACTS) - 1

@@ -15,7 +15,6 @@ from tracelet.cli.planning import plan
 from tracelet.cli.progress import Bars, Lines, Silent
 from tracelet.cli.runs import Json, Place, Run, look, seconds, shelf_at, what, word
 from tracelet.errors import TraceletError
-from tracelet.events import Artifact
 from tracelet.journal import holdings, shelf, status
 from tracelet.journal.overview import BackendOverview
 
@@ -129,11 +128,11 @@ def _outcome(job: Job, problem: str) -> Outcome:
     return Outcome(run, job.backends, tuple(sentences), fine=fine)
 
 
-def _gone(artifacts: Sequence[Artifact]) -> str:
+def _gone(names: Sequence[str]) -> str:
     """Say what a run lacks that is kept from now on, and was not before."""
-    named = ", ".join(artifact.path for artifact in artifacts[:FEW])
-    more = f" and {len(artifacts) - FEW:,} more" if len(artifacts) > FEW else ""
-    what = output.count(len(artifacts), "artifact")
+    named = ", ".join(names[:FEW])
+    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
+    what = output.count(len(names), "file")
     return f"the bytes of {what} are gone, deleted once the other backends had them: {named}{more}"
 
 

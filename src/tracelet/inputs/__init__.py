@@ -42,17 +42,33 @@ def point(name: object, value: object, step: object, when: float | None) -> Poin
     return Point(name, number, whole, _now() if when is None else _time("metric", name, when))
 
 
-def passage(name: object, given: object, step: object, when: float | None) -> Text | None:
-    """Make a text's event of what was given for one; None, and a warning, if it is none."""
+class Place(NamedTuple):
+    """What an entry of a series is called, and where in it it stands."""
+
+    name: str
+    step: int | None
+    time: float
+
+
+def place(what: str, name: object, step: object, when: float | None) -> Place | None:
+    """Make the place of a text, an image or a histogram; None, and a warning, if it has no name."""
     if not isinstance(name, str) or not name:
-        guard.warn_once("a text needs a name, a text that is not empty; got %r. It is not logged", name)
+        message = "a %s needs a name, a text that is not empty; got %r. It is not logged"
+        guard.warn_once(message, what, name, key=("name", what))
         return None
     called = texts.kept("a name", name[: NAME_MAX + 1])
-    if not texts.is_name(called, "text"):
+    if not texts.is_name(called, what):
         return None
-    whole = _step("text", called, step)
-    now = _now() if when is None else _time("text", called, when)
-    return Text(time=now, name=called, text=text(called, given), step=whole)
+    whole = _step(what, called, step)
+    return Place(called, whole, _now() if when is None else _time(what, called, when))
+
+
+def passage(name: object, given: object, step: object, when: float | None) -> Text | None:
+    """Make a text's event of what was given for one; None, and a warning, if it is none."""
+    at = place("text", name, step, when)
+    if at is None:
+        return None
+    return Text(time=at.time, name=at.name, text=text(at.name, given), step=at.step)
 
 
 def _step(what: str, name: str, step: object) -> int | None:

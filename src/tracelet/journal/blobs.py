@@ -1,5 +1,6 @@
-"""Artifacts' bytes, kept once under their sha256 and never changed.
+"""Bytes too many for a record, kept once under their sha256 and never changed.
 
+They are artifacts' bytes, and the arrays of images and histograms.
 A blob is written under a temporary name and renamed when it is whole, before the record that names
 it is appended: a record never names bytes that are not there.
 """
@@ -11,11 +12,15 @@ import posixpath
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tracelet.events import Artifact
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 CHUNK: Final = 1024 * 1024  # bytes; hashing, reading and writing such a piece releases the GIL
 
@@ -31,16 +36,33 @@ def keep(directory: Path, source: Path) -> tuple[str, int]:
     Raises:
         OSError: `source` cannot be read, or there is no room; nothing is left behind.
     """
+    with source.open("rb") as reading:
+        return keep_bytes(directory, iter(lambda: reading.read(CHUNK), b""))
+
+
+def keep_bytes(directory: Path, pieces: "Iterable[Buffer]") -> tuple[str, int]:
+    """Keep bytes, given in pieces; return their digest and how many they are.
+
+    A piece that is larger than `CHUNK` is not copied, but hashed and written bit by bit: else the
+    bytes would have left the processor's cache between the two.
+
+    Raises:
+        OSError: There is no room; nothing is left behind.
+    """
     root = directory / "blobs"
     root.mkdir(mode=0o700, exist_ok=True)
     new = root / f"{os.getpid()}-{secrets.token_hex(4)}.new"
     try:
-        with source.open("rb") as reading, new.open("xb") as writing:
+        # Unbuffered: a buffer would only be one copy more.
+        with new.open("xb", buffering=0) as writing:
             digest, size = hashlib.sha256(), 0
-            while piece := reading.read(CHUNK):
-                digest.update(piece)
-                writing.write(piece)
-                size += len(piece)
+            for piece in pieces:
+                view = memoryview(piece)
+                size += view.nbytes
+                for begin in range(0, view.nbytes, CHUNK):
+                    part = view[begin : begin + CHUNK]
+                    digest.update(part)
+                    _write(writing, part)
         place = path_of(directory, digest.hexdigest())
         if not place.exists():
             place.parent.mkdir(mode=0o700, exist_ok=True)
@@ -48,6 +70,11 @@ def keep(directory: Path, source: Path) -> tuple[str, int]:
         return digest.hexdigest(), size
     finally:
         new.unlink(missing_ok=True)
+
+
+def _write(file: FileIO, part: memoryview) -> None:
+    while part:
+        part = part[file.write(part) :]
 
 
 def artifacts(

@@ -6,12 +6,13 @@ row begins and what type it has. What is damaged is passed over; a torn end is n
 
 import contextlib
 import os
+from collections import Counter
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
-from tracelet.events import Artifact, Lost, Params, RunStarted, Tags, Text
+from tracelet.events import Artifact, Histogram, Image, Lost, Packed, Params, RunStarted, Tags, Text
 from tracelet.journal import codec
 from tracelet.journal.reader import segments
 
@@ -35,6 +36,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         params: Names of params, each once however often it was logged.
         tags: Names of tags, likewise.
         texts: Texts.
+        images: Images.
+        histograms: Histograms.
         artifacts: Files, each path once.
         records: All of the journal's records, the run's start and end among them.
         lost: Records that could not be written.
@@ -46,6 +49,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     params: int = 0
     tags: int = 0
     texts: int = 0
+    images: int = 0
+    histograms: int = 0
     artifacts: int = 0
     records: int = 0
     lost: int = 0
@@ -73,7 +78,8 @@ class _Count:
     """What was counted so far."""
 
     def __init__(self) -> None:
-        self._points = self._texts = self._others = self._lost = 0
+        self._points = self._others = self._lost = 0
+        self._series: Counter[type[Packed]] = Counter()  # entries of series, by what they are
         self._metrics: set[str] = set()
         self._params: set[str] = set()
         self._tags: set[str] = set()
@@ -86,7 +92,9 @@ class _Count:
             metrics=len(self._metrics),
             params=len(self._params),
             tags=len(self._tags),
-            texts=self._texts,
+            texts=self._series[Text],
+            images=self._series[Image],
+            histograms=self._series[Histogram],
             artifacts=len(self._artifacts),
             records=self._points + self._others,
             lost=self._lost,
@@ -154,8 +162,8 @@ class _Count:
             self._tags.update(event.tags)
         elif isinstance(event, Artifact):
             self._artifacts.add(event.path)
-        elif isinstance(event, Text):
-            self._texts += 1
+        elif isinstance(event, (Text, Image, Histogram)):
+            self._series[type(event)] += 1
 
 
 def _row(data: bytes, start: int) -> int:

@@ -7,7 +7,7 @@ ended, where a relay has them: in the backend's cursor.
 from pathlib import Path
 from typing import Final
 
-from tracelet.events import Artifact
+from tracelet.events import Artifact, Histogram, Image, payload_of
 from tracelet.journal import blobs, cursors, history, status
 from tracelet.journal.census import census
 from tracelet.journal.cursors import Cursor
@@ -39,16 +39,21 @@ def note(directory: Path, backend: str) -> None:
     cursors.save(directory, backend, found)
 
 
-def missing(directory: Path) -> list[Artifact]:
-    """Find the artifacts whose bytes the journal does not have any more.
+def missing(directory: Path) -> list[str]:
+    """Name the artifacts, images and histograms whose bytes the journal does not have any more.
 
     Raises:
         JournalCorrupt: A newer version wrote the journal.
         OSError: It cannot be read.
     """
-    events = history.merged(directory, lambda _: None)
-    last = {event.path: event for event in events if isinstance(event, Artifact) and event.digest}
-    return [artifact for artifact in last.values() if not blobs.path_of(directory, artifact.digest).exists()]
+    last: dict[str, str] = {}  # of an artifact, only the last counts
+    for event in history.merged(directory, lambda _: None):
+        digest, _ = payload_of(event)
+        if isinstance(event, Artifact):
+            last[event.path] = digest
+        elif digest and isinstance(event, (Histogram, Image)):
+            last[f"{event.name} ({type(event).__name__.lower()} {digest[:8]})"] = digest
+    return [name for name, digest in last.items() if digest and not blobs.path_of(directory, digest).exists()]
 
 
 def _counted(directory: Path, most: int) -> Cursor:

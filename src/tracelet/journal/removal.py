@@ -7,7 +7,8 @@ this process holds the keeper's lock and nobody works on the run.
 What a `Sweep` finds, by kind:
 
     runs        delivered everywhere, without rejects, longer ago than their retention
-    blobs       artifacts' bytes of runs that are delivered everywhere, without rejects
+    blobs       what artifacts, images and histograms hold, of runs that are delivered everywhere,
+                without rejects
     orphans     blobs that no record names: a process was killed between the two
     leftovers   files under a temporary name, and starts that were killed before there was a run
     trash       runs whose deletion was cut short
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tracelet.errors import JournalCorrupt, JournalError, JournalLocked
-from tracelet.events import Artifact, RunStarted
+from tracelet.events import RunStarted, payload_of
 from tracelet.journal import blobs, cursors, reader, shelf, status
 from tracelet.journal.locks import Holder, held, holder, take, this_host
 from tracelet.journal.reader import Damage, Reader, segments
@@ -334,8 +335,7 @@ def _orphans(directory: Path) -> list[Path]:
             ends[record.segment] = record.end
             if isinstance(record.event, Damage):
                 return []
-            if isinstance(record.event, Artifact):
-                named.add(record.event.digest)
+            named.add(payload_of(record.event)[0])  # also "", which is no blob's name
     if ends != status.sizes(directory):  # a torn end: nobody knows what it was to become
         return []
     return [path for path in sorted(directory.glob("blobs/??/*")) if path.name not in named]

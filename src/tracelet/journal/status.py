@@ -84,6 +84,21 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.relayed) < len(self.targets)
 
 
+def no_run(name: str, project: str) -> RunFile:
+    """Stand for a run of which nothing is recorded."""
+    return RunFile(
+        run_id="",
+        name=name,
+        project=project,
+        time=0.0,
+        trainer=Holder(0),
+        host="",
+        directory="",
+        python="",
+        targets={},
+    )
+
+
 class DeliveryStatus(msgspec.Struct, kw_only=True):
     """What one relay is doing. Times are seconds since the epoch.
 

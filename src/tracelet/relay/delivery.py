@@ -10,9 +10,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tracelet import media
 from tracelet.backend import Backend, Options, Writer
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
-from tracelet.events import Artifact, Lost, Metric, RunFinished
+from tracelet.events import Lost, Metric, RunFinished, payload_of
 from tracelet.journal import blobs, cursors, history, status
 from tracelet.journal.reader import Damage, Reader, Record
 from tracelet.relay.merges import Merges
@@ -58,7 +59,7 @@ class Delivery:
         self._name = name
         self._backend = backend
         self._options = options
-        self._shaper = Shaper(backend)
+        self._shaper = Shaper(backend, media.most(options))
         self._backoff = Backoff()
         self._writer: Writer | None = None
         self._opened_at = self._wrote_at = 0.0
@@ -225,7 +226,7 @@ class Delivery:
 
     def _write(self, writer: Writer, items: list[Item]) -> None:
         """Write items; halve the batch until what is rejected is alone, and keep that."""
-        self._pulse.beat(sum(item.event.size for item in items if isinstance(item.event, Artifact)))
+        self._pulse.beat(sum(payload_of(item.event)[1] for item in items))
         try:
             with self._mapped(isolate=True):
                 writer.write([item.event for item in items])
@@ -317,7 +318,9 @@ class Delivery:
         self._cursor = cursors.load(self._directory, self._name)
         self._ahead = _copied(self._cursor)
         self._reader = Reader(self._directory, self._cursor.offsets)
-        self._shaper = Shaper(self._backend)  # what it has told of long names may not have arrived
+        self._shaper = Shaper(
+            self._backend, media.most(self._options)
+        )  # what it has told of long names may not have arrived
         self._end = None
         self._merges.clear()
 

@@ -5,12 +5,30 @@ journal and on the backend's `Limits` alone, so a batch that is sent twice is th
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import msgspec
+
+from tracelet import media
 from tracelet.backend import Backend
-from tracelet.events import Artifact, Event, Metric, Note, Params, Plain, RunStarted, Tags, Text
+from tracelet.events import (
+    Artifact,
+    Event,
+    Histogram,
+    Image,
+    Metric,
+    Note,
+    Params,
+    Plain,
+    RunStarted,
+    Tags,
+    Text,
+)
 from tracelet.journal.reader import Record
 from tracelet.names import NAME_TAG, NameMap, digest_of
+
+ALONE: Final = (Artifact, Text, Histogram, Image)
+"""What goes to a tracker by itself: each is a file there, and may take as long as a whole batch."""
 
 
 class Item(NamedTuple):
@@ -27,10 +45,17 @@ class Item(NamedTuple):
 
 
 class Shaper:
-    """Shapes records for one backend."""
+    """Shapes records for one backend.
 
-    def __init__(self, backend: Backend) -> None:
+    Args:
+        backend: Whose limits to keep to.
+        image_bytes: How large an image may be, before it is encoded; 0 for any size. The Writer scales
+            it; here it is counted.
+    """
+
+    def __init__(self, backend: Backend, image_bytes: int = 0) -> None:
         self._limits = backend.limits
+        self._image_bytes = image_bytes
         self._names = NameMap(backend.limits)
         self._told: set[str] = set()
 
@@ -53,10 +78,20 @@ class Shaper:
         if isinstance(event, Note):
             text, cut = _cut(event.text, self._limits.note)
             return (Item(Note(event.time, text), record, degraded=cut),)
-        if isinstance(event, Text):
-            name = self._names.to_tracker(event.name)
-            return (Item(Text(time=event.time, name=name, text=event.text, step=event.step), record),)
+        return self._file(event, record)
+
+    def _file(self, event: object, record: Record) -> Iterable[Item]:
+        """Shape what is a file at a tracker; of all else there is nothing to deliver."""
+        if isinstance(event, (Text, Histogram, Image)):
+            return (self._in_series(event, record),)
         return (Item(event, record, key=event.path),) if isinstance(event, Artifact) else ()
+
+    def _in_series(self, event: Text | Histogram | Image, record: Record) -> Item:
+        shaped = msgspec.structs.replace(event, name=self._names.to_tracker(event.name))
+        if not isinstance(shaped, Text) and shaped.step is None and self._limits.needs_step:
+            shaped = msgspec.structs.replace(shaped, step=shaped.ordinal)
+        scaled = isinstance(event, Image) and media.is_scaled(event, self._image_bytes)
+        return Item(shaped, record, degraded=int(scaled))
 
     def started(self, event: RunStarted) -> RunStarted:
         """Shape the tags of a run's first event; they are set when the run is opened."""
@@ -122,7 +157,7 @@ def _cut(text: str, length: int) -> tuple[str, int]:
 
 
 def chunks(items: Iterable[Item], backend: Backend) -> Iterator[list[Item]]:
-    """Group items, in order, into calls that keep to the backend's limits; artifacts and texts go alone."""
+    """Group items, in order, into calls that keep to the backend's limits; files go alone."""
     limits = backend.limits
     chunk: list[Item] = []
     params = tags = 0
@@ -130,7 +165,7 @@ def chunks(items: Iterable[Item], backend: Backend) -> Iterator[list[Item]]:
         event = item.event
         params += isinstance(event, Params)
         tags += isinstance(event, Tags)
-        alone = isinstance(event, (Artifact, Text))
+        alone = isinstance(event, ALONE)
         full = len(chunk) >= limits.batch or params > limits.params or tags > limits.tags
         if chunk and (alone or full):
             yield chunk

@@ -158,7 +158,13 @@ class Resolved:
     metrics_interval: float = _is(
         DURATION, 10.0, "Time between two measurements of the machine.", config=True
     )
-    max_image_size: int = _is(SIZE, 0, "The largest that one image may be; 0 for any size.", config=True)
+    max_image_size: int = _is(
+        SIZE,
+        0,
+        "How many bytes an image may have before it is encoded; a larger one is delivered smaller. "
+        "0 for any size.",
+        config=True,
+    )
     mlflow_tracking_uri: str = _is(
         URI,
         "",

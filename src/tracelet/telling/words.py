@@ -42,7 +42,8 @@ def logged(tally: Tally) -> str:
         about = "" if tally.exact else "about "
         metrics = counted(tally.metrics, "metric")
         parts.append(f"{about}{counted(tally.points, 'point')} of {metrics}")
-    others = ((name, getattr(tally, f"{name}s")) for name in ("param", "tag", "text", "artifact"))
+    kinds = ("param", "tag", "text", "image", "histogram", "artifact")
+    others = ((name, getattr(tally, f"{name}s")) for name in kinds)
     parts += [counted(number, name) for name, number in others if number]
     return ", ".join(parts) or "nothing logged by tracelet"
 

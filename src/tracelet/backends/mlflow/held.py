@@ -6,7 +6,19 @@ from typing import Final
 
 import msgspec
 
-from tracelet.events import Artifact, Event, Lost, Metric, Params, RunFinished, RunStarted, Text
+from tracelet.events import (
+    Artifact,
+    Event,
+    Histogram,
+    Image,
+    Lost,
+    Metric,
+    Params,
+    Payload,
+    RunFinished,
+    RunStarted,
+    Text,
+)
 
 _LARGEST: Final = sys.float_info.max
 
@@ -16,15 +28,33 @@ def held(event: Event) -> Event | None:
     if isinstance(event, Lost):
         return None
     if isinstance(event, Metric):
-        step = event.ordinal if event.step is None else event.step
-        return Metric(event.name, _value(event.value), step, milliseconds(event.time) / 1000)
+        return Metric(event.name, _value(event.value), step_of(event), milliseconds(event.time) / 1000)
     if isinstance(event, Params):
         return Params(event.time, {name: str(value) for name, value in event.params.items()})
     if isinstance(event, Artifact):
         return Artifact(time=event.time, path=event.path, size=event.size)
+    if isinstance(event, (Histogram, Image)):
+        return _in_series(event)
     if isinstance(event, (RunStarted, Text, RunFinished)):
         event = msgspec.structs.replace(event, time=milliseconds(event.time) / 1000)
     return msgspec.structs.replace(event, reason="") if isinstance(event, RunFinished) else event
+
+
+def _in_series(event: Histogram | Image) -> Histogram | Image:
+    """Return what can be told without the bytes: of an array, only that it is there."""
+    time, step = milliseconds(event.time) / 1000, step_of(event)
+    if isinstance(event, Image):
+        data = Payload("", 0, format="png")
+        return msgspec.structs.replace(event, time=time, step=step, ordinal=0, data=data, layout="")
+    limits = event.limits if event.counts else ()
+    return msgspec.structs.replace(
+        event, time=time, step=step, ordinal=0, data=None, limits=limits, bins="", max_bins=0
+    )
+
+
+def step_of(event: Metric | Histogram | Image) -> int:
+    """Return the step that MLflow has to be given."""
+    return event.ordinal if event.step is None else event.step
 
 
 def milliseconds(seconds: float) -> int:

@@ -47,8 +47,7 @@ def unescaped(path: str) -> str:
 def path_of(text: Text) -> str:
     """Choose the artifact that holds a text."""
     step = "no-step" if text.step is None else f"step-{text.step:08d}"
-    name = "/".join(map(_divided, text.name.split("/")))
-    return f"text/{name}/{step}+{milliseconds(text.time)}+{_digest(text.text)}.txt"
+    return f"text/{divided(text.name)}/{step}+{milliseconds(text.time)}+{_digest(text.text)}.txt"
 
 
 def is_path(path: str) -> bool:
@@ -67,10 +66,20 @@ def text_of(path: str, content: bytes) -> Text | None:
         return None
     return Text(
         time=int(found["time"]) / 1000,
-        name=found["name"].replace(_DIVIDED, ""),
+        name=undivided(found["name"]),
         text=text,
         step=None if found["step"] is None else int(found["step"]),
     )
+
+
+def divided(name: str) -> str:
+    """Make directories of a mapped name, of which none is called longer than a file may be."""
+    return "/".join(map(_divided, name.split("/")))
+
+
+def undivided(directories: str) -> str:
+    """Return the mapped name that `divided` made directories of."""
+    return directories.replace(_DIVIDED, "")
 
 
 def _digest(text: str) -> str:

@@ -7,13 +7,15 @@
     all other tags               tags of `RunStarted`, MLflow's own (`mlflow.user`, `mlflow.source.*`) too
     params                       `Params`, as text
     metrics                      `Metric`, name by name, with a step always; system metrics too
+    images of `log_image(key=…)` `Image`, with the path of the PNG
     artifacts                    `Artifact`
     logged models (MLflow 3)     `Artifact` below the model's name, as MLflow itself shows them
     datasets, models, versions   one `Artifact` of JSON, `mlflow/run-<id>.json`, if there are any
     status, end time             `RunFinished`, unless the run goes on
 
 Of a run with the tag `tracelet.uid` the tracelet tags become fields again, names are what they were
-before they were mapped, and artifacts below `text/` are `Text`. Nobody else's name is unmapped.
+before they were mapped, and artifacts below `text/` and `histograms/` are `Text` and `Histogram`.
+Nobody else's name is unmapped.
 """
 
 import contextlib
@@ -27,7 +29,7 @@ from typing import Final
 import msgspec
 
 from tracelet.backend import Options, RunSummary
-from tracelet.backends.mlflow import LIMITS
+from tracelet.backends.mlflow import LIMITS, series
 from tracelet.backends.mlflow.artifacts import Absent, File, Files, LocalFiles, RemoteFiles, local
 from tracelet.backends.mlflow.client import ClientStore
 from tracelet.backends.mlflow.filestore import FileStore
@@ -35,16 +37,27 @@ from tracelet.backends.mlflow.found import ENDED, Found, seconds
 from tracelet.backends.mlflow.paths import escaped, is_path, text_of, unescaped
 from tracelet.backends.mlflow.reading import asking
 from tracelet.backends.mlflow.sources import with_credentials
-from tracelet.backends.mlflow.writer import CLAIMED, NOTE, PARENT, UID
+from tracelet.backends.mlflow.writer import CLAIMED, LOGGED_IMAGES, NOTE, PARENT, UID
 from tracelet.errors import Refused
-from tracelet.events import Artifact, Event, Metric, Params, RunFinished, RunStarted, Status, Text
+from tracelet.events import (
+    Artifact,
+    Event,
+    Histogram,
+    Image,
+    Metric,
+    Params,
+    RunFinished,
+    RunStarted,
+    Status,
+    Text,
+)
 from tracelet.names import NAME_TAG, NameMap, originals
 
 _GROUP: Final = "tracelet.group"
 _JOB_TYPE: Final = "tracelet.job_type"
 _NAME: Final = "mlflow.runName"
 _FIELDS: Final = frozenset({NOTE, PARENT, _NAME})  # tags that are fields of ours, in any run
-_OURS: Final = frozenset({UID, CLAIMED, _GROUP, _JOB_TYPE})  # and of runs that we wrote
+_OURS: Final = frozenset({UID, CLAIMED, _GROUP, _JOB_TYPE, LOGGED_IMAGES})  # and of runs that we wrote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,21 +139,37 @@ class Reader:
         place = self._located(found)
         time = seconds(found.started)
         others: list[File] = []
+        about: dict[str, File] = {}  # what is said of images besides
+        images: list[series.Found] = []
         for file in place.own.walk():
-            text: Text | None = None
-            if names.ours and is_path(file.path):
-                text = text_of(file.path, place.own.read(file.path))
-            if text is None:
-                others.append(File(unescaped(file.path), file.size) if names.ours else file)
+            if (image := series.image_at(file.path, file.size)) is not None:
+                images += [] if image.is_small else [image]
+            elif names.ours and file.path.startswith(series.ABOUT):
+                about[file.path] = file
+            elif (entry := _entry(place, file) if names.ours else None) is not None:
+                yield msgspec.structs.replace(entry, name=names.read(entry.name))
             else:
-                yield msgspec.structs.replace(text, name=names.read(text.name))
+                others.append(File(unescaped(file.path), file.size) if names.ours else file)
+        yield from self._images(place, images, about, names)
         for prefix, files in place.models.items():
             others += (File(prefix + file.path, file.size) for file in files.walk())
-        path, about = place.about
-        if about:
-            others.append(File(path, len(about)))
+        path, content = place.about
+        if content:
+            others.append(File(path, len(content)))
+        others += about.values()  # of no image that is there
         for file in others:
             yield Artifact(time=time, path=file.path, size=file.size)
+
+    def _images(
+        self, place: _Place, images: list[series.Found], about: dict[str, File], names: "_Names"
+    ) -> Iterator[Image]:
+        """Give images, each series in the order of its steps; take from `about` what was said of them."""
+        for found in sorted(images, key=lambda one: (one.image.name, one.image.step or 0, one.image.time)):
+            image = found.image
+            if found.about in about:
+                del about[found.about]
+                image = series.with_about(image, place.own.read(found.about))
+            yield msgspec.structs.replace(image, name=names.read_cut(image.name))
 
     def _place(self, run: str) -> _Place:
         with self._lock:
@@ -196,8 +225,21 @@ class _Names:
         # What the user's own calls of MLflow have logged to the run was never mapped.
         return original if self._map.to_tracker(original) == mapped else mapped
 
+    def read_cut(self, mapped: str) -> str:
+        """Read a name that may have been cut to fit into that of a file."""
+        return originals([mapped], self._tags).get(mapped) or self.read(mapped)
+
     def is_ours(self, tag: str) -> bool:
         return self.ours and (tag in _OURS or tag.startswith(NAME_TAG))
+
+
+def _entry(place: _Place, file: File) -> Text | Histogram | None:
+    """Read a text or a histogram of ours; None if the file is neither."""
+    if is_path(file.path):
+        return text_of(file.path, place.own.read(file.path))
+    if series.is_histogram(file.path):
+        return series.histogram_of(file.path, place.own.read(file.path))
+    return None
 
 
 def _store(stored: str) -> ClientStore | FileStore:

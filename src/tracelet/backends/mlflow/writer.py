@@ -10,14 +10,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelet import media
 from tracelet.backend import BlobPath, Options, Remote
+from tracelet.backends.mlflow import series
 from tracelet.backends.mlflow.failures import Baffling, mapped
+from tracelet.backends.mlflow.held import milliseconds, step_of
 from tracelet.backends.mlflow.options import database_file, engine
 from tracelet.backends.mlflow.paths import escaped, path_of
 from tracelet.backends.mlflow.sources import with_credentials
 from tracelet.backends.mlflow.stores import connect, patient, settle, slower
 from tracelet.errors import Refused, Rejected, Unavailable
-from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags, Text
+from tracelet.events import (
+    Artifact,
+    Event,
+    Histogram,
+    Image,
+    Metric,
+    Note,
+    Params,
+    RunFinished,
+    RunStarted,
+    Tags,
+    Text,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -27,6 +42,8 @@ CLAIMED: Final = "tracelet.claimed"
 """The tag of a run whose id has reached us; one without it has never been written to."""
 NOTE: Final = "mlflow.note.content"
 PARENT: Final = "mlflow.parentRunId"
+LOGGED_IMAGES: Final = "mlflow.loggedImages"
+"""The tag by which MLflow's UI knows that a run has images."""
 
 _REQUEST: Final = 900_000  # bytes of one request, at most; a server takes 1,000,000
 _TRIES: Final = 3  # of a batch whose failure nobody understands
@@ -41,6 +58,8 @@ class Writer:
         self._blob = blob
         self._client: Any = None
         self._uid = self._experiment = self._run = ""
+        self._image_bytes = media.most(options)
+        self._told: set[str] = set()  # tags that images need, and that are set
 
     def open(self, run: RunStarted) -> Remote:
         """See `Writer.open`."""
@@ -161,7 +180,7 @@ class Writer:
             PARENT: self._options.get("parent", ""),
         }
         tags = _tags(run) | {name: value for name, value in mlflows.items() if value}
-        started = _milliseconds(run.time)
+        started = milliseconds(run.time)
         return self._claim(self._client.create_run(self._experiment, started, tags, run.name or None))
 
     def _claim(self, run: "Run") -> "Run":
@@ -178,6 +197,10 @@ class Writer:
         for event in batch:
             if isinstance(event, Text):
                 self._client.log_text(self._run, event.text, path_of(event))
+            elif isinstance(event, Image):
+                self._image(event)
+            elif isinstance(event, Histogram):
+                self._histogram(event)
             elif isinstance(event, RunFinished):
                 self._finish(event)
 
@@ -185,12 +208,45 @@ class Writer:
         if self._options.get("run"):
             return  # the script opened it, and ends it
         self._found()  # for what came true late
-        self._client.set_terminated(self._run, event.status, _milliseconds(event.time))
+        self._client.set_terminated(self._run, event.status, milliseconds(event.time))
+
+    def _image(self, image: Image) -> None:
+        shown = media.picture(
+            image, self._bytes(f"image {image.name!r}", image.data.digest), self._image_bytes
+        )
+        files = series.files_of(image)
+        self._put(files.small, media.encoded(media.thumbnail(shown), "WEBP"))
+        if said := series.about(image):
+            self._put(files.about, said)
+        self._put(files.whole, media.encoded(shown, "PNG"))
+        tags = {LOGGED_IMAGES: "True", **files.tags}
+        if not tags.keys() <= self._told:
+            from mlflow.entities import RunTag
+
+            self._client.log_batch(self._run, tags=[RunTag(*pair) for pair in tags.items()], synchronous=True)
+            self._told.update(tags)
+
+    def _histogram(self, histogram: Histogram) -> None:
+        data = histogram.data
+        file = None if data is None else self._bytes(f"histogram {histogram.name!r}", data.digest)
+        self._put(series.path_of(histogram), series.content_of(histogram, media.counted(histogram, file)))
+
+    def _bytes(self, what: str, digest: str) -> Path:
+        source = self._blob(digest)
+        if not source.is_file():
+            raise Rejected(f"{what}: its bytes are not at {source} any more")
+        return source
+
+    def _put(self, path: str, content: bytes) -> None:
+        """Keep bytes as the artifact of a path."""
+        directory, name = posixpath.split(path)
+        with tempfile.TemporaryDirectory(prefix="tracelet-") as place, patient(len(content)):
+            Path(place, name).write_bytes(content)
+            self._client.log_artifact(self._run, str(Path(place, name)), directory)
 
     def _upload(self, artifact: Artifact) -> None:
-        source = self._blob(artifact.digest) if artifact.digest else _unchanged(artifact)
-        if not source.is_file():
-            raise Rejected(f"artifact {artifact.path!r}: its bytes are not at {source} any more")
+        what = f"artifact {artifact.path!r}"
+        source = self._bytes(what, artifact.digest) if artifact.digest else _unchanged(artifact)
         directory, name = posixpath.split(escaped(artifact.path))
         with tempfile.TemporaryDirectory(prefix="tracelet-") as place, patient(artifact.size):
             named = Path(place, name)  # the client takes a file's own name
@@ -238,10 +294,6 @@ def _deleted(run_id: str) -> Refused:
     return Refused(f"the run {run_id} is deleted: `{restore}`, then `tracelet sync`")
 
 
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
 def _sorted(batch: Sequence[Event]) -> tuple[list[Any], list[Any], list[Any]]:
     """Make MLflow's metrics, params and tags of a batch; of tags with one name, the last counts."""
     from mlflow.entities import Metric as Point
@@ -252,8 +304,7 @@ def _sorted(batch: Sequence[Event]) -> tuple[list[Any], list[Any], list[Any]]:
     tags: dict[str, str] = {}
     for event in batch:
         if isinstance(event, Metric):
-            step = event.ordinal if event.step is None else event.step
-            metrics.append(Point(event.name, event.value, _milliseconds(event.time), step))
+            metrics.append(Point(event.name, event.value, milliseconds(event.time), step_of(event)))
         elif isinstance(event, Params):
             params.update(dict.fromkeys((name, str(value)) for name, value in event.params.items()))
         elif isinstance(event, Tags):
