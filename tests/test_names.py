@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracelet.backend import Limits
-from tracelet.names import NameMap, digest_of
+from tracelet.names import NAME_TAG, NameMap, digest_of, originals, shorter
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -119,3 +119,14 @@ def test_a_lone_surrogate_is_a_character_like_any_other() -> None:
 
 def test_a_foreign_name_that_only_looks_escaped_stays_as_it_is() -> None:
     assert NameMap(MLFLOW).from_tracker("x_0xffffffff_") == "x_0xffffffff_"
+
+
+@given(names, st.integers(25, 200))
+def test_a_name_that_was_cut_is_cut_further_between_its_escapes(name: str, length: int) -> None:
+    original = name + "#/" * 150
+    cut = NameMap(MLFLOW).to_tracker(original)
+
+    short = shorter(cut, length)
+
+    assert len(short) <= length
+    assert originals([short], {NAME_TAG + digest_of(cut): original}) == {short: original}

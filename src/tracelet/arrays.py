@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple, cast
 from tracelet import values
 
 KINDS: Final = "biuf"  # of numpy's dtypes: bool, int, unsigned int, float
-_AS_THEY_ARE: Final = {"L": "HW", "RGB": "HWC", "RGBA": "HWC", "LA": "HWC"}
+SHOWN: Final = {"L": "HW", "RGB": "HWC", "RGBA": "HWC", "LA": "HWC"}
 """Pillow's modes whose bytes are an image of 8 bits a channel, and their layouts."""
-_SIXTEEN: Final = ("I;16", "I;16L", "I;16B", "I;16N")
+_CLEAR: Final = ("PA", "La", "RGBa")
+SIXTEEN: Final = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 class Raw(NamedTuple):
@@ -98,21 +99,25 @@ def of_picture(picture: Any) -> tuple[Raw, str]:
 
     One of 16 bits stays one; every other mode becomes RGB, or RGBA where something is transparent.
     """
-    if picture.mode in _SIXTEEN:
-        order = "big" if picture.mode == "I;16B" or (picture.mode[-1] == "N" and _is_big()) else "little"
+    if picture.mode in SIXTEEN:
         content = picture.tobytes()
-        if order == "big":
+        if picture.mode == "I;16B" or (picture.mode == "I;16N" and _is_big()):
             swapped = array.array("H", content)
             swapped.byteswap()
             content = swapped.tobytes()
         return Raw((memoryview(content),), "uint16", (picture.height, picture.width)), "HW"
-    if picture.mode not in _AS_THEY_ARE:
-        clear = "A" in picture.mode or "transparency" in picture.info
-        picture = picture.convert("RGBA" if clear else "RGB")
-    layout = _AS_THEY_ARE[picture.mode]
+    if picture.mode not in SHOWN:
+        picture = picture.convert(plain_mode(picture))
+    layout = SHOWN[picture.mode]
     bands = (len(picture.getbands()),) if len(layout) > len("HW") else ()
     shape = (picture.height, picture.width, *bands)
     return Raw((memoryview(picture.tobytes()),), "uint8", shape), layout
+
+
+def plain_mode(picture: Any) -> str:
+    """Choose the mode of 8 bits a channel that holds a picture of any other."""
+    is_clear = picture.mode in _CLEAR or "transparency" in picture.info
+    return "RGBA" if is_clear else "RGB"
 
 
 def _of_tensor(value: Any) -> Any:

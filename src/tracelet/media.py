@@ -16,12 +16,14 @@ are made for one pass over values that nobody has seen before. NaN and infinitie
 import contextlib
 import io
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
 
+from tracelet import arrays
 from tracelet.events import Histogram, Image, Moments, Payload
 
 if TYPE_CHECKING:
@@ -156,12 +158,16 @@ def counted(histogram: Histogram, file: Path | None) -> Counted:
 
 
 def _more(before: Moments | None, block: Any) -> Moments:
+    import numpy as np
+
+    with np.errstate(over="ignore"):  # then they are infinite
+        total, squares = float(block.sum()), float(block.dot(block))
     found = Moments(
         num=float(len(block)),
         min=float(block.min()),
         max=float(block.max()),
-        sum=float(block.sum()),
-        sum_squares=float(block.dot(block)),
+        sum=total,
+        sum_squares=squares,
     )
     if before is None:
         return found
@@ -183,7 +189,8 @@ def _counts(
     scale = 0.25 if max(abs(low), abs(high)) > _WIDE else 1.0  # else their difference may be infinite
     low, high = low * scale, high * scale
     if low == high:
-        low, high = low - max(0.5, abs(low) / 1024), high + max(0.5, abs(high) / 1024)
+        room, end = max(0.5, abs(low) / 1024), sys.float_info.max * scale
+        low, high = max(low - room, -end), min(high + room, end)
     number = _number(histogram, values)
 
     def count(block: Any) -> tuple[Any, Any]:
@@ -226,6 +233,19 @@ def _finite(values: Any) -> Iterator[Any]:
         yield block[np.isfinite(block)]
 
 
+def save(data: Payload, file: Path, to: Path) -> None:
+    """Write a payload's array in numpy's own format.
+
+    Raises:
+        ValueError: The file is not what the payload says.
+        OSError: It cannot be read, or there is no room.
+    """
+    import numpy as np
+
+    with to.open("wb") as stream:
+        np.save(stream, _mapped(data, file))
+
+
 def _mapped(data: Payload, file: Path) -> Any:
     """Look at a payload's array where it lies."""
     import numpy as np
@@ -241,12 +261,15 @@ def _opened(file: Path) -> "Picture":
     from PIL import UnidentifiedImageError
 
     try:
-        found = Pillow.open(file)
-        found.load()
+        with cast("Any", Pillow.open(file)) as opened:
+            found: Picture = opened.copy()
     except (UnidentifiedImageError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise ValueError(f"it is no image that Pillow reads: {error}") from error
-    clear = "A" in found.mode or "transparency" in found.info
-    return found if found.mode in {"L", "LA", "RGB", "RGBA"} else found.convert("RGBA" if clear else "RGB")
+    if found.mode in arrays.SIXTEEN:  # Pillow would cut it
+        import numpy as np
+
+        return Pillow.fromarray((np.asarray(found) >> 8).astype("u1"))
+    return found if found.mode in arrays.SHOWN else found.convert(arrays.plain_mode(found))
 
 
 def _shades(image: Image, file: Path) -> Any:

@@ -24,6 +24,8 @@ _LAST_CODE: Final = 0x10FFFF
 _CACHE: Final = 100_000  # names; those of a run with more are mapped anew each time
 _ESCAPE: Final = re.compile(rf"_0x(?:(?P<code>[0-9a-f]+)|h(?P<digest>[0-9a-f]{{{_DIGEST}}}))_")
 
+_PIECE: Final = re.compile(r"_0x[0-9a-f]+_|.", re.DOTALL)  # of a mapped name: an escape stays whole
+
 _LOOKALIKE: Final = "_(?=0x)"
 # The characters that keep a name from being a clean relative path: slashes that separate nothing;
 # the first dot of a part that is "." or ".."; and, because MLflow refuses it, of a leading "..".
@@ -101,6 +103,13 @@ def digest_of(mapped: str) -> str:
     """Return the digest that a cut name ends in, or an empty string for any other name."""
     escapes = list(_ESCAPE.finditer(mapped))  # from the left: an escape's end may look like another's start
     return escapes[-1]["digest"] or "" if escapes and escapes[-1].end() == len(mapped) else ""
+
+
+def shorter(mapped: str, length: int) -> str:
+    """Cut a name further that was cut before; it keeps its digest, by which its original is told."""
+    at = mapped.rindex("_0xh")
+    whole = (piece[0] for piece in _PIECE.finditer(mapped[:at]))
+    return "".join(_fitting(whole, length - len(mapped[at:]))) + mapped[at:]
 
 
 def _digest(name: str) -> str:

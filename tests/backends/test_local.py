@@ -24,11 +24,14 @@ from tracelet.errors import ConfigError, Refused
 from tracelet.events import (
     Artifact,
     Event,
+    Histogram,
+    Image,
     Lost,
     Metric,
     Note,
     Packed,
     Params,
+    Payload,
     RunFinished,
     RunStarted,
     Tags,
@@ -110,6 +113,8 @@ EVENTS = st.one_of(
     st.builds(Note, TIMES, TEXTS),
     st.builds(Text, time=TIMES, name=NAMES, text=TEXTS, step=STEPS | st.none()),
     st.builds(Artifact, time=TIMES, path=NAMES, size=st.integers(0, 2**40), digest=st.just("ab" * 32)),
+    st.builds(Image, time=TIMES, name=NAMES, data=st.just(Payload("ab" * 32, 6, "uint8", (2, 3)))),
+    st.builds(Histogram, time=TIMES, name=NAMES, data=st.just(Payload("ab" * 32, 6, "uint8", (6,)))),
     st.builds(Artifact, time=TIMES, path=NAMES, size=st.just(7), reference=NAMES, mtime=TIMES),
     st.builds(Lost, TIMES, st.integers(1, 9), TEXTS),
 )
@@ -360,6 +365,20 @@ def test_artifacts_are_downloaded_as_they_were_logged_last(place: Path) -> None:
     blobs.delete(directory)
     with pytest.raises(Refused, match=r"artifact 'model/weights\.bin': its bytes are gone"):
         source.download(directory.name, "model/weights.bin", place / "to" / "w")
+
+
+def test_the_bytes_of_a_payload_are_downloaded_by_their_digest(place: Path) -> None:
+    directory = local_run(place, end=None)
+    digest, size = blobs.keep_bytes(directory, [b"pix", b"els"])
+    append(Writer(directory), [Image(time=STARTED, name="a", data=Payload(digest, size)), FINISHED])
+    source = opened(place)
+
+    source.download(directory.name, digest, place / "to" / "a")
+
+    assert (place / "to" / "a").read_bytes() == b"pixels"
+    blobs.delete(directory)
+    with pytest.raises(Refused, match=f"does not have the bytes {digest[:8]}… any more"):
+        source.download(directory.name, digest, place / "to" / "a")
 
 
 def test_without_mlflow_a_run_is_kept_here_and_its_keeper_ends_with_it(place: Path) -> None:

@@ -6,7 +6,7 @@ of what was recorded, with long values cut as `Limits` say; and nothing else.
 
 import itertools
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +14,27 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from tests.backends.conftest import BACKEND, WARNINGS, Store
 from tests.journal.support import DEEP
 from tracelet import backends
 from tracelet.backends.mlflow.held import held
-from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags, Text
+from tracelet.events import (
+    Artifact,
+    Event,
+    Histogram,
+    Image,
+    Metric,
+    Moments,
+    Note,
+    Params,
+    Payload,
+    RunFinished,
+    RunStarted,
+    Tags,
+    Text,
+)
 from tracelet.journal import blobs, status
 from tracelet.journal.locks import this_host, this_process
 from tracelet.journal.writer import Writer
@@ -71,6 +86,34 @@ ARTIFACTS = st.dictionaries(
 )
 
 
+STEP = st.none() | st.integers(-(2**63), 2**63 - 1)
+TIME = st.just(NOW) | st.floats(0, 1e10)
+NUMBERS = st.lists(st.floats(0, 1e9) | st.just(0.1), min_size=1, max_size=5)
+# Grey, of some pixels; what becomes of other arrays is for the tests of `media`.
+PIXELS = Payload("", 6, dtype="uint8", shape=(2, 3))
+IMAGE = st.builds(
+    lambda shades, **given: (bytes(shades), Image(data=PIXELS, layout="HW", **given)),
+    st.binary(min_size=6, max_size=6),
+    name=NAME,
+    step=STEP,
+    time=TIME,
+    ordinal=st.integers(0, 9),
+    caption=TEXT,
+    boxes=st.lists(st.tuples(*[st.floats(0, 9)] * 4), max_size=2).map(tuple),
+)
+HISTOGRAM = st.builds(
+    lambda counts, moments, **given: Histogram(
+        counts=tuple(counts), limits=tuple(map(float, range(len(counts) + 1))), moments=moments, **given
+    ),
+    NUMBERS,
+    st.none() | st.builds(Moments, *[st.floats(allow_nan=False)] * 5),
+    name=NAME,
+    step=STEP,
+    time=TIME,
+    ordinal=st.integers(0, 9),
+)
+
+
 def metrics(points: dict[str, list[Any]]) -> list[Metric]:
     """Make points as the journal's reader gives them: those without a step are numbered."""
     made: list[Metric] = []
@@ -104,11 +147,12 @@ EVENTS = st.tuples(
             lambda name, text, step, time: Text(name=name, text=text, step=step, time=time),
             NAME,
             VALUE,
-            st.none() | st.integers(-(2**63), 2**63 - 1),
-            st.just(NOW) | st.floats(0, 1e10),
+            STEP,
+            TIME,
         ),
         max_size=4,
     ),
+    st.lists(HISTOGRAM, max_size=3),
 ).map(lambda lists: [event for events in lists for event in events])
 END = st.builds(RunFinished, st.floats(1, 1e10), st.sampled_from(["FINISHED", "FAILED", "KILLED"]), TEXT)
 
@@ -154,9 +198,22 @@ def cut(text: str, what: str) -> str:
     return text if len(text) <= CUT[what] else text[: CUT[what] - 1] + "…"
 
 
-def at_rest(events: Iterable[Event]) -> dict[str, Any]:
+def in_series(events: Iterable[Event]) -> dict[str, set[Any]]:
+    """Tell what a run holds of texts, images and histograms, each once."""
+    found: dict[str, set[Any]] = {"texts": set(), "images": set(), "histograms": set()}
+    for event in events:
+        if isinstance(event, Text):
+            found["texts"].add((event.name, event.step, event.time, event.text))
+        elif isinstance(event, Image):
+            found["images"].add((event.name, event.step, event.time, event.caption, event.boxes))
+        elif isinstance(event, Histogram):
+            found["histograms"].add(event)
+    return found
+
+
+def at_rest(events: Sequence[Event]) -> dict[str, Any]:
     """Tell what a run holds in the end: each point once, and of all else of one name the last."""
-    found: dict[str, Any] = {"tags": {}, "params": {}, "points": set(), "texts": set(), "artifacts": {}}
+    found: dict[str, Any] = {"tags": {}, "params": {}, "points": set(), "artifacts": {}}
     for event in events:
         if isinstance(event, RunStarted):
             found |= {"run": (event.run_id, event.name, event.project, event.time, event.parent)}
@@ -170,12 +227,11 @@ def at_rest(events: Iterable[Event]) -> dict[str, Any]:
         elif isinstance(event, Metric):
             assert BACKEND.identity is not None
             found["points"].add(BACKEND.identity(event))
-        elif isinstance(event, Text):
-            found["texts"].add((event.name, event.step, event.time, event.text))
         elif isinstance(event, Artifact):
             found["artifacts"][event.path] = event.size
         elif isinstance(event, RunFinished):
             found["end"] = event
+    found |= in_series(events)
     found["tags"] = {name: cut(value, "tag") for name, value in found["tags"].items()}
     found["params"] = {name: cut(str(value), "param") for name, value in found["params"].items()}
     found["note"] = cut(found["note"], "note")
@@ -187,13 +243,20 @@ def at_rest(events: Iterable[Event]) -> dict[str, Any]:
     phases=[*Phase] if DEEP else [Phase.explicit, Phase.reuse, Phase.generate],  # to shrink takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(run=RUN, events=EVENTS, contents=ARTIFACTS, end=END | st.none())
+@given(
+    run=RUN,
+    events=EVENTS,
+    contents=ARTIFACTS,
+    images=st.lists(IMAGE, max_size=3),
+    end=END | st.none(),
+)
 def test_what_is_written_comes_back(
     store: Store,
     tmp_path: Path,
     run: RunStarted,
     events: list[Event],
     contents: dict[str, bytes],
+    images: list[tuple[bytes, Image]],
     end: RunFinished | None,
 ) -> None:
     place = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -203,12 +266,19 @@ def test_what_is_written_comes_back(
         digest, size = blobs.keep(place, place / "file")
         events = [*events, Artifact(time=NOW, path=path, size=size, digest=digest)]
 
+    shades: dict[str, list[bytes]] = {}
+    for pixels, image in images:
+        digest, _ = blobs.keep_bytes(place, [pixels])
+        data = msgspec.structs.replace(PIXELS, digest=digest)
+        events = [*events, msgspec.structs.replace(image, data=data)]
+        shades.setdefault(image.name, []).append(pixels)
+
     number = deliver(place, store, run, events, end)
 
     reader = backends.reader(f"mlflow:{store.uri}")
     back = list(reader.events(number))
     sent = [event for event in [run, *events, *([end] if end else [])] if event is not None]
-    assert at_rest(back) == at_rest(filter(None, map(held, sent)))
+    assert at_rest(back) == at_rest([*filter(None, map(held, sent))])
     points = [event for event in back if isinstance(event, Metric)]
     assert len(points) == len(at_rest(back)["points"])
     for name in {point.name for point in points}:
@@ -217,4 +287,8 @@ def test_what_is_written_comes_back(
     for path, content in contents.items():
         reader.download(number, path, place / "back")
         assert (place / "back").read_bytes() == content
+    for image in (event for event in back if isinstance(event, Image)):
+        reader.download(number, image.data.path, place / "back.png")
+        with Pillow.open(place / "back.png") as picture:
+            assert image.boxes or picture.tobytes() in shades[image.name]
     reader.close()

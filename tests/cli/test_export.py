@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import msgspec
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from tests.cli.inside import inside
 from tests.cli.making import EVENTS, FINISHED, STARTED, command, new_run, running
 from tracelet.cli import lines
-from tracelet.events import Artifact, Event, Metric, RunStarted, Text
+from tracelet.events import Artifact, Event, Histogram, Image, Metric, Moments, Payload, RunStarted, Text
 from tracelet.journal import blobs, codec, history, status
 from tracelet.journal.writer import Writer
 
@@ -125,6 +127,20 @@ def test_a_run_that_goes_on_is_exported_as_far_as_it_is(place: Path) -> None:
         "loss", 1 / 3, 2, STARTED + 2
     )
     assert "is still running" in result.err
+
+
+def test_numbers_that_json_lacks_come_back_wherever_they_stand() -> None:
+    histogram = Histogram(
+        time=1.0,
+        name="NaN",
+        counts=(1.0, math.inf),
+        limits=(-math.inf, 0.0, math.nan),
+        moments=Moments(1.0, math.nan, math.inf, 0.0, -math.inf),
+    )
+    image = Image(time=math.nan, name="a", data=Payload("NaN", 1), boxes=((0.0, math.nan, 1.0, math.inf),))
+
+    for event in (histogram, image):
+        assert same([lines.decode(lines.encode("r", event))[1]], [event])
 
 
 # ------------------------------------------------------------------------------------ CSV and Parquet
@@ -378,3 +394,29 @@ def test_artifacts_of_several_runs_have_a_directory_each(place: Path) -> None:
     assert [list(run["failed"]) for run in result.json["runs"]] == [["gone.bin"]] * 2
     assert (Path("files") / RUN / "a" / "b.bin").read_bytes() == b"\1" * 100
     assert (Path("files") / "20231114-221321-bbbbbb" / "left.bin").exists()
+
+
+def test_images_and_histograms_are_written_as_files_that_others_read(place: Path) -> None:
+    directory = new_run(place, end=None)
+    shades = np.arange(6, dtype="u1").reshape(2, 3)
+    digest, size = blobs.keep_bytes(directory, [shades.tobytes()])
+    data = Payload(digest, size, dtype="uint8", shape=(2, 3))
+    picture, size = blobs.keep_bytes(directory, [b"a file of the user's"])
+    writer = Writer(directory)
+    writer.event(Image(time=STARTED, name="a/b", step=3, data=data, layout="HW"))
+    writer.event(Image(time=STARTED, name="file", data=Payload(picture, size, format="gif")))
+    writer.event(Image(time=STARTED, name="gone", data=Payload("ab" * 32, 6, dtype="uint8", shape=(2, 3))))
+    writer.event(Histogram(time=STARTED, name="../w", step=3, data=data))
+    writer.event(Histogram(time=STARTED, name="counted", counts=(1.0,), limits=(0.0, 1.0)))
+    writer.finish(FINISHED)
+
+    result = inside("export", "first", "--artifacts", "files")
+
+    assert result.code == 1
+    assert "4 artifacts" not in result.err
+    assert "images/gone/no-step-abababab.png" in result.err
+    with Pillow.open(f"files/images/a/b/step-00000003-{digest[:8]}.png") as made:
+        assert np.array_equal(np.asarray(made), shades)
+    assert Path(f"files/images/file/no-step-{picture[:8]}.gif").read_bytes() == b"a file of the user's"
+    assert np.array_equal(np.load(f"files/histograms/w/step-00000003-{digest[:8]}.npy"), shades)
+    assert len([path for path in Path("files").rglob("*") if path.is_file()]) == 3

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.inside import delivered, inside, rejected
 from tests.cli.making import new_run, running, tracelet
-from tracelet.events import Artifact, RunStarted
+from tracelet.events import Artifact, Histogram, Image, Payload, RunStarted
 from tracelet.journal import blobs, removal, shelf
 from tracelet.journal.locks import take
 from tracelet.journal.status import Target
@@ -81,6 +81,21 @@ def test_every_kind_of_waste_is_found_told_and_deleted(place: Path) -> None:
     assert [path.exists() for path in (expired, named, orphan, leftover, trash)] == [False] * 5
     assert kept.read_text() == "bytes"
     assert inside("gc").out == "there is nothing to delete\n"
+
+
+def test_the_bytes_of_images_and_histograms_are_no_orphans(place: Path) -> None:
+    directory = new_run(place, end=None)
+    kept = [artifact(place, directory, text) for text in ("image", "histogram", "orphan")]
+    data = [Payload(one.digest, one.size) for one in kept]
+    writer = Writer(directory)
+    assert writer.event(Image(time=1.0, name="a", data=data[0]))
+    assert writer.event(Histogram(time=1.0, name="a", data=data[1]))
+    writer.close()
+
+    assert inside("gc", "--json").json["kinds"]["orphans"]["count"] == 1
+
+    there = [blobs.path_of(directory, one.digest).exists() for one in kept]
+    assert there == [True, True, False]
 
 
 def test_older_than_deletes_delivered_runs_before_their_retention_ends(place: Path) -> None:

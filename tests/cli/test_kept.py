@@ -5,7 +5,7 @@ from typing import Final
 
 from tests.cli.inside import inside
 from tests.cli.making import FINISHED, memory, new_run, running
-from tracelet.events import Artifact, Params
+from tracelet.events import Artifact, Histogram, Image, Params, Payload
 from tracelet.journal import blobs, cursors, status
 from tracelet.journal.locks import take
 from tracelet.journal.status import Target
@@ -93,6 +93,22 @@ def test_artifacts_that_are_gone_are_named_when_a_run_is_to_be_kept(place: Path)
     )
     assert status.read_run(directory).kept
     assert inside("sync", "first").code == 0
+
+
+def test_images_and_histograms_that_are_gone_are_named_too(place: Path) -> None:
+    data = Payload("ab" * 32, 6, "uint8", (2, 3))
+    new_run(
+        place,
+        Image(time=1.0, name="samples", data=data),
+        Histogram(time=1.0, name="weights", data=data),
+        Histogram(time=1.0, name="counted", counts=(1.0,), limits=(0.0, 1.0)),
+    )
+
+    result = inside("sync", "first", "--backend", "local")
+
+    assert result.code == 1
+    assert "the bytes of 2 files are gone" in result.out
+    assert "samples (image abababab), weights (histogram abababab)" in result.out
 
 
 def test_a_run_that_goes_on_is_kept_later(place: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tracelet.events import Artifact, Metric, Params, Tags, Text
+from tracelet.events import Artifact, Histogram, Image, Metric, Params, Payload, Tags, Text
 from tracelet.journal import census as module
 from tracelet.journal.census import Tally, census
 from tracelet.journal.reader import Damage, Reader
@@ -28,6 +28,8 @@ def fill(directory: Path, seed: int, count: int = 3000) -> None:
                     Tags(1.0, {name: "t"}),
                     Text(time=1.0, name=name, text="\xa7T" * dice.randrange(3000)),
                     Artifact(time=1.0, path=name, size=0, digest="d"),
+                    Image(time=1.0, name=name, data=Payload("d", 1)),
+                    Histogram(time=1.0, name=name, counts=(1.0,) * dice.randrange(300), limits=(1.0,)),
                 ]
             )
             writer.event(event)
@@ -53,6 +55,8 @@ def read(directory: Path) -> Tally:
         params=len({name for event in events if isinstance(event, Params) for name in event.params}),
         tags=len({name for event in events if isinstance(event, Tags) for name in event.tags}),
         texts=sum(isinstance(event, Text) for event in events),
+        images=sum(isinstance(event, Image) for event in events),
+        histograms=sum(isinstance(event, Histogram) for event in events),
         artifacts=len({event.path for event in events if isinstance(event, Artifact)}),
         records=len(events),
     )

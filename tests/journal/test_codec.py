@@ -11,7 +11,21 @@ from hypothesis import strategies as st
 
 from tests.journal.support import key
 from tracelet.errors import JournalCorrupt
-from tracelet.events import Artifact, Lost, Metric, Note, Packed, Params, RunFinished, RunStarted, Tags
+from tracelet.events import (
+    Artifact,
+    Histogram,
+    Image,
+    Lost,
+    Metric,
+    Moments,
+    Note,
+    Packed,
+    Params,
+    Payload,
+    RunFinished,
+    RunStarted,
+    Tags,
+)
 from tracelet.journal import codec
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -48,6 +62,25 @@ EVENTS = st.one_of(
         digest=TEXT,
         reference=TEXT,
         mtime=st.floats(),
+    ),
+    st.builds(
+        Image,
+        time=st.floats(),
+        name=TEXT,
+        step=st.none() | INT64,
+        data=st.builds(
+            Payload, TEXT, st.integers(0, 2**63 - 1), shape=st.lists(INT64, max_size=4).map(tuple)
+        ),
+        boxes=st.lists(st.tuples(*[st.floats()] * 4), max_size=2).map(tuple),
+        caption=TEXT,
+    ),
+    st.builds(
+        Histogram,
+        time=st.floats(),
+        name=TEXT,
+        counts=st.lists(st.floats(), max_size=4).map(tuple),
+        moments=st.none() | st.builds(Moments, *[st.floats()] * 5),
+        data=st.none() | st.builds(Payload, TEXT, st.just(1)),
     ),
     st.builds(Lost, st.floats(), st.integers(0, 2**63 - 1), TEXT),
     st.builds(RunFinished, st.floats(), st.sampled_from(["FINISHED", "FAILED", "KILLED"]), TEXT),

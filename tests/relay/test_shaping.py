@@ -1,5 +1,6 @@
 """Records become what one tracker can take, always the same, and what is cut is counted."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,19 @@ import pytest
 from tests.relay.trackers import FINISHED, STARTED, Tracker, deliver, delivery_of, directory_of, log, new_run
 from tracelet.backend import Limits
 from tracelet.errors import Rejected, Unavailable
-from tracelet.events import Event, Lost, Metric, Note, Params, Plain, RunStarted, Tags
+from tracelet.events import (
+    Event,
+    Histogram,
+    Image,
+    Lost,
+    Metric,
+    Note,
+    Params,
+    Payload,
+    Plain,
+    RunStarted,
+    Tags,
+)
 from tracelet.journal import cursors, status
 from tracelet.journal.writer import Writer
 from tracelet.names import NameMap, digest_of
@@ -45,6 +58,49 @@ def test_tags_come_one_by_one_and_not_too_many_at_once(place: Path) -> None:
     assert [event.tags for event in tracker.received if isinstance(event, Tags)] == [
         {name: text} for name, text in tags.items()
     ]
+
+
+def test_images_and_histograms_go_alone_and_with_a_step_where_one_is_needed(place: Path) -> None:
+    data = Payload("ab", 6, dtype="uint8", shape=(2, 3))
+    stepless = Image(time=2.0, name="a#", data=data, ordinal=4, layout="HW", caption="c")
+    counted = Histogram(time=2.0, name="a#", counts=(1.0,), limits=(0.0, 1.0), step=7)
+    writer = new_run(place, stepless, counted)
+    points = log(writer, 3)
+    writer.finish(FINISHED)
+    tracker = Tracker(limits=Limits(batch=100, name_characters="a-z", needs_step=True))
+
+    deliver(place, tracker)
+
+    assert [len(call) for call in tracker.calls] == [1, 1, 3, 1]
+    assert tracker.received[:2] == [
+        msgspec.structs.replace(stepless, name="a_0x23_", step=4),
+        msgspec.structs.replace(counted, name="a_0x23_"),
+    ]
+    assert tracker.metrics == points
+
+
+def test_where_no_step_is_needed_none_is_made_up(place: Path) -> None:
+    image = Image(time=2.0, name="a", data=Payload("ab", 6, format="png"), ordinal=4)
+    new_run(place, image).finish(FINISHED)
+    tracker = Tracker()
+
+    deliver(place, tracker)
+
+    assert tracker.received[0] == image
+
+
+def test_an_image_that_is_delivered_smaller_is_counted(place: Path) -> None:
+    shapes = {"HW": (10, 10), "HWC": (10, 10, 3), "NCHW": (4, 3, 10, 10)}
+    images = [
+        Image(time=2.0, name=layout, data=Payload("ab", 6, dtype="f4", shape=shape), layout=layout)
+        for layout, shape in shapes.items()
+    ]
+    images.append(Image(time=2.0, name="file", data=Payload("ab", 6, format="png")))
+    new_run(place, *images).finish(FINISHED)
+
+    delivery_of(place, Tracker(), max_image_size="300").run(threading.Event())
+
+    assert cursors.load(directory_of(place), "tracker").degraded == 1  # four of them as one picture
 
 
 def test_no_call_has_more_events_than_the_tracker_takes(place: Path) -> None:

@@ -160,9 +160,9 @@ def log(writer: Writer, count: int, name: str = "loss", begin: int = 0) -> list[
     return points
 
 
-def delivery_of(place: Path, tracker: Tracker) -> Delivery:
+def delivery_of(place: Path, tracker: Tracker, **options: str) -> Delivery:
     """Begin to deliver the run below `place`, as a new process would, and without waiting in between."""
-    delivery = Delivery(directory_of(place), "tracker", tracker.backend, {})
+    delivery = Delivery(directory_of(place), "tracker", tracker.backend, options)
     delivery._backoff = Backoff(0.0, 0.0)
     return delivery
 

@@ -1,5 +1,6 @@
 """The specification's documents, their snippets, and what they left in MLflow."""
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import PIL.Image
     from mlflow import MlflowClient
 
 Running: TypeAlias = "Callable[[str], MlflowClient]"
@@ -63,6 +65,27 @@ def all_runs(client: "MlflowClient", project: str) -> list[Any]:
     experiment = client.get_experiment_by_name(project)
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
+
+
+def images(client: "MlflowClient", run: Any, name: str) -> list[tuple[int, "PIL.Image.Image"]]:
+    """Read the images of a name as MLflow's own page finds them, by the names of their files."""
+    import PIL.Image
+
+    assert run.data.tags["mlflow.loggedImages"] == "True"
+    stem = f"images/{name.replace('/', '~')}+step+"
+    found: list[tuple[int, PIL.Image.Image]] = []
+    for file in client.list_artifacts(run.info.run_id, "images"):
+        if file.path.startswith(stem) and file.path.endswith(".png"):
+            with PIL.Image.open(client.download_artifacts(run.info.run_id, file.path)) as picture:
+                found.append((int(file.path.removeprefix(stem).partition("+")[0]), picture.copy()))
+    return sorted(found, key=lambda one: one[0])
+
+
+def histograms(client: "MlflowClient", run: Any, name: str) -> list[tuple[int, dict[str, Any]]]:
+    """Read the histograms of a name, by step."""
+    files = [file.path for file in client.list_artifacts(run.info.run_id, f"histograms/{name}")]
+    said = [json.loads(Path(client.download_artifacts(run.info.run_id, file)).read_bytes()) for file in files]
+    return sorted(((one["step"], one) for one in said), key=lambda one: one[0])
 
 
 def points(client: "MlflowClient", run: Any, name: str) -> list[tuple[int, float]]:

@@ -8,7 +8,17 @@ from typing import Final
 
 import pytest
 
-from tests.spec.reading import START, STOP, Document, Running, all_runs, only_run, points
+from tests.spec.reading import (
+    START,
+    STOP,
+    Document,
+    Running,
+    all_runs,
+    histograms,
+    images,
+    only_run,
+    points,
+)
 
 DOCUMENT: Final = Document("best-practices")
 snippet: Final = DOCUMENT.snippet
@@ -38,6 +48,38 @@ def test_names(run: Running) -> None:
         "loss": [(7, 5.0)],
         "acc": [(7, 6.0)],
     }
+
+
+def test_how_often_is_logged(run: Running) -> None:
+    variables = """
+import torch
+model = torch.nn.Linear(3, 4)
+scheduler = type("Scheduler", (), {"get_lr": lambda self: [0.1]})()
+loss, batch_time, val_acc, epoch, step, steps_per_epoch = 0.5, 0.1, 0.9, 2, 10_000, 100
+train_loss, grad_norm, batch_loss = 0.5, 1.0, 0.5
+prediction_grid = torch.full((3, 5, 7), 0.5)
+"""
+    client = run(START + WRITER + variables + snippet("Logging Frequency") + STOP)
+
+    found = only_run(client, "p")
+    assert points(client, found, "Accuracy/Validation") == [(2, 0.9)]
+    for name, number in (("weight", 12), ("bias", 4)):
+        ((step, weights),) = histograms(client, found, f"Parameters/{name}")
+        assert (step, weights["num"]) == (10_000, number)
+    ((step, picture),) = images(client, found, "Predictions")
+    assert (step, picture.size, picture.getpixel((0, 0))) == (10_000, (7, 5), (127, 127, 127))
+
+
+def test_an_image_is_logged_safely(run: Running) -> None:
+    calls = """
+import torch
+safe_log_image(writer, "Sample", torch.rand(3, 30, 20), 7)
+safe_log_image(writer, "Sample", torch.rand(1, 3, 30, 20), 8)  # a batch, which torch refuses
+"""
+    client = run(START + WRITER + snippet("Graceful Degradation") + calls + STOP)
+
+    ((step, picture),) = images(client, only_run(client, "p"), "Sample")
+    assert (step, picture.size) == (7, (20, 30))
 
 
 def test_a_development_run_and_a_batch_of_metrics(run: Running) -> None:

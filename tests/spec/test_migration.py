@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.spec.reading import START, STOP, Document, Running, all_runs, only_run, points
+from tests.spec.reading import START, STOP, Document, Running, all_runs, histograms, only_run, points
 
 DOCUMENT: Final = Document("migration")
 snippet: Final = DOCUMENT.snippet
@@ -38,6 +38,8 @@ train_loader = [(torch.randn(4, 2), torch.randint(0, 3, (4,))) for _ in range(2)
     found = only_run(client, "my_project")
     assert found.info.run_name == "experiment_1"
     assert [step for step, _ in points(client, found, "Loss/Train")] == list(range(200))
+    weights = histograms(client, found, "Weights/Conv1")
+    assert [(step, one["num"]) for step, one in weights] == [(2 * epoch, 6) for epoch in range(100)]
 
 
 def test_from_mlflow(tmp_path: Path, run: Running) -> None:

@@ -9,7 +9,17 @@ from typing import Final
 
 import pytest
 
-from tests.spec.reading import START, STOP, Document, Running, all_runs, only_run, points
+from tests.spec.reading import (
+    START,
+    STOP,
+    Document,
+    Running,
+    all_runs,
+    histograms,
+    images,
+    only_run,
+    points,
+)
 
 DOCUMENT: Final = Document("mlflow")
 snippet: Final = DOCUMENT.snippet
@@ -44,6 +54,32 @@ def test_a_server_that_is_not_there_changes_nothing(
 
     (directory,) = (tmp_path / ".tracelet").glob("*-*")
     assert '"http://mlflow-server:5000"' in (directory / "run.json").read_text()
+
+
+def test_every_kind_that_a_writer_takes(run: Running) -> None:
+    variables = """
+import torch
+from torch.utils.tensorboard import SummaryWriter
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.Linear(30, 2))
+loss, acc, epoch = 0.5, 0.25, 3
+image_tensor = torch.zeros(3, 4, 6)
+image_tensor[0, 1, 2] = 1.0
+"""
+    client = run(START + variables + snippet("Automatic Metric Logging") + STOP)
+
+    found = only_run(client, "p")
+    assert points(client, found, "train/loss") == [(3, 0.5)]
+    assert points(client, found, "val/accuracy") == [(3, 0.25)]
+    ((step, weights),) = histograms(client, found, "model/weights")
+    assert (step, weights["num"], sum(weights["counts"])) == (3, 692, 692)
+    ((step, picture),) = images(client, found, "predictions")
+    assert (step, picture.size, picture.getpixel((2, 1))) == (3, (6, 4), (255, 0, 0))
+    (note,) = client.list_artifacts(found.info.run_id, "text/notes")
+    assert (
+        Path(client.download_artifacts(found.info.run_id, note.path)).read_text()
+        == "Training progressing well"
+    )
 
 
 def test_params(run: Running) -> None:
@@ -153,6 +189,10 @@ def test_the_complete_example(tmp_path: Path, run: Running) -> None:
     for name in ("batch/loss", "epoch/loss"):
         logged = sorted((step, value) for tag, step, value in seen if tag == name)
         assert points(client, found, name) == logged
+    shapes = {"0.weight": 128 * 784, "0.bias": 128, "2.weight": 1280, "2.bias": 10}
+    for name, number in shapes.items():
+        weights = histograms(client, found, f"weights/{name}")
+        assert [(step, one["num"]) for step, one in weights] == [(epoch, number) for epoch in range(10)]
     assert found.data.params["optimizer.learning_rate"] == "0.001"
     assert len(found.data.params) == 8
     root = Path(client.download_artifacts(found.info.run_id, "models"))

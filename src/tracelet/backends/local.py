@@ -116,7 +116,7 @@ class Reader:
         elif _DIGEST.fullmatch(path) and (found := blobs.path_of(directory, path)).is_file():
             pass  # an image's, or a histogram's
         else:
-            raise Refused(f"run {run} has no artifact {path!r}, nor bytes of that digest")
+            raise Refused(_absent(run, path))
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(found, to)
@@ -140,6 +140,12 @@ class Reader:
             self._artifacts = {event.path: event for event in events if isinstance(event, Artifact)}
             self._artifacts_of = now
         return self._artifacts
+
+
+def _absent(run: str, path: str) -> str:
+    if _DIGEST.fullmatch(path):
+        return f"run {run} does not have the bytes {path[:8]}… any more: every backend of the run had them"
+    return f"run {run} has no artifact {path!r}"
 
 
 def _bytes_of(directory: Path, artifact: Artifact) -> Path:

@@ -11,12 +11,13 @@ from typing import Annotated, Any, BinaryIO, Final
 import msgspec
 import typer
 
-from tracelet.cli import completing, digest, formats, output
+from tracelet.cli import completing, copying, digest, formats, output
+from tracelet.cli.copying import Kept
 from tracelet.cli.formats import SUFFIXES, Format
 from tracelet.cli.runs import Json, Place
 from tracelet.cli.sources import From, Origin, opened
-from tracelet.errors import BackendError, ConfigError, TraceletError
-from tracelet.events import Event, Metric
+from tracelet.errors import ConfigError, TraceletError
+from tracelet.events import Event, Histogram, Image, Metric
 from tracelet.journal import blobs
 
 NAMED: Final = 5  # artifacts that could not be copied, and are named
@@ -66,7 +67,7 @@ def export(
         typer.Option(
             "--artifacts",
             metavar="DIRECTORY",
-            help="Copy the artifacts there; alone, nothing else is written.",
+            help="Copy artifacts, images and histograms there; alone, nothing else is written.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
@@ -185,22 +186,25 @@ def _export(origins: Sequence[Origin], sink: formats.Sink | None, artifacts: Pat
     for origin in origins:
         run = Exported(run_id=origin.id, name=origin.name)
         gathering = digest.Gathering()
-        found = gathering.take(_written(origin, sink, run, gathering)).digest
+        series: list[Kept] = []
+        found = gathering.take(_written(origin, sink, run, gathering, series)).digest
         run.damaged = found.damaged
         done.append(run)
         about.append(_about(origin, found))
         if artifacts is not None:
             below = artifacts if len(origins) == 1 else artifacts / blobs.clean(origin.id)
-            _copy(origin, found, below, run)
+            paths = [artifact.path for artifact in found.artifacts]
+            copied = copying.copy(origin, paths, series, below, below / f".{os.getpid()}.new")
+            run.artifacts, run.failed = copied.count, copied.failed
     if sink is not None:
         sink.end(about)
     return done
 
 
 def _written(
-    origin: Origin, sink: formats.Sink | None, run: Exported, gathering: digest.Gathering
+    origin: Origin, sink: formats.Sink | None, run: Exported, gathering: digest.Gathering, series: list[Kept]
 ) -> Iterator[Event]:
-    """Write a run's events; give those on that are not points."""
+    """Write a run's events; give those on that are not points, and note images and histograms."""
     if origin.status == "RUNNING":
         output.remark(f"{origin.id} is still running; this is what there is by now")
     left_out: Counter[str] = Counter()
@@ -212,6 +216,8 @@ def _written(
                 run.points += is_point
             else:
                 left_out[type(event).__name__] += 1
+        if isinstance(event, (Image, Histogram)):
+            series.append(event)
         if not is_point:
             yield event
     run.left_out = dict(left_out)
@@ -227,25 +233,6 @@ def _about(origin: Origin, found: digest.Digest) -> dict[str, Any]:
     return head | content | {"status": status}
 
 
-def _copy(origin: Origin, found: digest.Digest, below: Path, run: Exported) -> None:
-    """Copy a run's artifacts; what cannot be copied does not keep the others."""
-    new = below / f".{os.getpid()}.new"
-    for artifact in found.artifacts:
-        path = blobs.clean(artifact.path)  # another's tracker could say "../../.bashrc"
-        try:
-            if not path:
-                raise OSError("it has no name")
-            below.mkdir(parents=True, exist_ok=True)
-            origin.fetch(artifact.path, new)
-            (below / path).parent.mkdir(parents=True, exist_ok=True)
-            new.replace(below / path)
-            run.artifacts += 1
-        except (OSError, ValueError, BackendError) as error:
-            run.failed[artifact.path] = str(error)
-        finally:
-            new.unlink(missing_ok=True)
-
-
 def _tell(
     done: Sequence[Exported], chosen: Format, file: Path | None, artifacts: Path | None, source: str
 ) -> None:
@@ -255,10 +242,9 @@ def _tell(
         written = output.count(events, "event") if chosen is Format.JSONL else output.count(points, "point")
         output.remark(f"{written} of {output.count(len(done), 'run')} in {file}")
     left_out = sum((Counter(run.left_out) for run in done), Counter[str]())
-    if artifacts is not None:
-        del left_out["Artifact"]
-    if left_out:
-        listed = ", ".join(f"{number:,} {name}" for name, number in sorted(left_out.items()))
+    copied = () if artifacts is None else ("Artifact", "Image")
+    if missed := sorted(left_out.keys() - set(copied)):
+        listed = ", ".join(f"{left_out[name]:,} {name}" for name in missed)
         output.remark(f"{chosen.value} has no place for {listed}; jsonl has one for everything")
     if artifacts is not None:
         output.remark(f"{output.count(sum(run.artifacts for run in done), 'artifact')} in {artifacts}")

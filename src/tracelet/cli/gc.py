@@ -19,7 +19,7 @@ _COLUMNS = (
 )
 _MEANING = {
     "runs": "delivered, and past their retention",
-    "blobs": "artifacts of delivered runs",
+    "blobs": "files of delivered runs",
     "orphans": "artifacts that no record names",
     "leftovers": "temporary files of killed processes",
     "trash": "runs whose deletion was cut short",

@@ -30,13 +30,12 @@ from tracelet.backends.mlflow.held import milliseconds, step_of
 from tracelet.backends.mlflow.paths import divided, undivided
 from tracelet.events import Histogram, Image, Moments, Payload
 from tracelet.media import Counted
-from tracelet.names import NAME_TAG, NameMap, digest_of
+from tracelet.names import NAME_TAG, NameMap, digest_of, shorter
 
 ABOUT: Final = "images/about/"
 """Where it is said of images what their own files cannot say."""
 _SPACE: Final = uuid.UUID("6f5d3c3e-6f0c-5b0e-9d5b-1a4a0f2a7c11")  # nobody else's
 _LONGEST: Final = 140  # bytes of a name in a file's name, beside what else stands there; it has 255
-_ENDING: Final = len("_0xh0123456789abcdef_")  # of a name that was cut
 _WHOLE: Final = NameMap(LIMITS)
 _IMAGE: Final = re.compile(
     # Until 3.10 MLflow put "%" between the parts, and "#" for a slash.
@@ -170,7 +169,7 @@ def _key(name: str) -> tuple[str, Mapping[str, str]]:
         return name, {}
     length = _LONGEST if name.isascii() else _LONGEST // 4  # a character has 4 bytes at most
     if digest_of(name):
-        return name[: length - _ENDING] + name[-_ENDING:], {}
+        return shorter(name, length), {}
     short = NameMap(dataclasses.replace(LIMITS, name_length=length))
     original = _WHOLE.from_tracker(name)
     cut = short.to_tracker(original)
