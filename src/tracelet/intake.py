@@ -162,12 +162,12 @@ class Intake:
         if at is None:
             return
         try:
+            drawn = () if boxes is None else pictures.boxes(boxes)  # first: it may be refused
             if isinstance(given, (str, os.PathLike)):
                 data, axes = self._file(Path(cast("str", given)).expanduser()), ""
             else:
                 pixels = pictures.pixels(given, layout)
                 data, axes = self._kept("image", at.name, pixels.raw), pixels.layout
-            drawn = () if boxes is None else pictures.boxes(boxes)
         except TypeError as error:
             self._refused("image", at.name, error)
             return

@@ -15,6 +15,7 @@ from tests.cli.making import MEMORY, command, memory, new_run, running, switched
 from tests.conftest import eventually, holders
 from tracelet.events import Event, Metric, RunFinished, RunStarted
 from tracelet.journal import cursors, status
+from tracelet.journal.status import Target
 from tracelet.journal.writer import Writer
 from tracelet.testing.memory import received, stored
 
@@ -369,3 +370,12 @@ def test_a_terminal_sees_a_bar(place: Path) -> None:
     assert b"20231114-221320-aaaaaa memory" in seen
     assert b"100%" in seen
     assert out == b"20231114-221320-aaaaaa  memory: delivered, 2,002 records\n"
+
+
+def test_a_backend_that_is_added_keeps_to_the_runs_size_of_images(place: Path) -> None:
+    target = Target(MEMORY, {"path": str(place / "memory"), "max_image_size": "300"})
+    directory = new_run(place, targets={"memory": target})
+
+    assert tracelet("sync", "first", "--backend", "local").code == 0
+
+    assert status.read_run(directory).targets["local"].options == {"max_image_size": "300"}
