@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-from bench import calls, disk, importing, relay, start, steps, wall
+from bench import calls, disk, importing, media, relay, start, steps, wall
 from bench.place import Place
 from bench.table import Table
 
@@ -24,6 +24,7 @@ TABLES: Final = {
     "wall": wall.measure,
     "relay": relay.measure,
     "disk": disk.measure,
+    "media": media.measure,
 }
 
 

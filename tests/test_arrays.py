@@ -180,6 +180,13 @@ def test_no_library_is_imported_for_an_array() -> None:
         "raw = arrays.raw([1, 2.5])\nassert raw.shape == (2,) and raw.dtype == 'float64'\n"
         "assert arrays.joined(x for x in (1, 2)).shape == (2,)\n"
         "assert arrays.raw(array.array('i', [1])).shape == (1,)\n"
+        "assert arrays.raw([[1, 2], (3, 4), [5, 6]]).shape == (3, 2)\n"
+        "assert arrays.numbers([[[1], [2]]]) == ((1.0, 2.0), (1, 2, 1))\n"
+        "assert arrays.raw([[], []]).shape == (2, 0)\n"
+        "for bad in ([[1], [2, 3]], [[1], 2], ['a'], [None], 3j):\n"
+        "    try: arrays.raw(bad)\n"
+        "    except TypeError as error: assert 'no array of numbers' in str(error), error\n"
+        "    else: raise AssertionError(bad)\n"
         "print([name for name in ('numpy', 'torch', 'PIL') if name in sys.modules])"
     )
 

@@ -113,6 +113,28 @@ def test_what_is_no_image_is_not_logged_and_said_once(
     assert not list(exp.directory.glob("blobs/*/*"))
 
 
+@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [[1, 2, 3]], "here", np.zeros((10_001, 4))])
+def test_boxes_that_are_none_are_said(
+    exp: Experiment, caplog: pytest.LogCaptureFixture, boxes: object
+) -> None:
+    exp.image("a", np.zeros((9, 9)), 1, boxes=boxes)
+
+    assert of(exp, Image) == []
+    assert "image 'a': " in caplog.text
+    assert exp.directory is not None
+    assert not (exp.directory / "blobs").exists()
+
+
+def test_credentials_in_a_caption_or_a_label_stay_here(exp: Experiment) -> None:
+    secret = "http://me:password@host/a.png"  # noqa: S105  what a user may write
+
+    exp.log_image("a", np.zeros((9, 9)), 1, caption=secret)
+    exp.image("a", np.zeros((9, 9)), 1, boxes=[[0, 0, 1, 1]], labels=[secret])
+
+    first, second = of(exp, Image)
+    assert first.caption == second.labels[0] == "http://host/a.png"
+
+
 def test_a_histogram_keeps_its_values(exp: Experiment) -> None:
     model = torch.nn.Linear(3, 4)
 

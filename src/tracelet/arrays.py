@@ -156,13 +156,21 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _of_numbers(numbers: list[Any]) -> Raw:
+    """Make an array of numbers, or of lists of numbers of one length, and so on."""
+    shape = [len(numbers)]
+    while numbers and all(isinstance(one, (list, tuple)) for one in numbers):
+        lengths = {len(one) for one in numbers}
+        if len(lengths) > 1:
+            raise TypeError("lists of different lengths are no array of numbers")
+        shape += lengths
+        numbers = [one for row in numbers for one in row]
     try:
         found = array.array("d", numbers)
     except (TypeError, OverflowError) as error:
-        raise TypeError(f"a list that holds more than numbers; give an array of numpy: {error}") from error
+        raise TypeError(f"a list that holds more than numbers is no array of numbers: {error}") from error
     if _is_big():
         found.byteswap()
-    return Raw((memoryview(found).cast("B"),), "float64", (len(numbers),))
+    return Raw((memoryview(found).cast("B"),), "float64", tuple(shape))
 
 
 def _flat(one: Raw, numpy: Any) -> Any:

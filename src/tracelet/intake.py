@@ -174,12 +174,12 @@ class Intake:
         if at is None:
             return
         try:
+            drawn = () if boxes is None else pictures.boxes(boxes)  # first: it may be refused
             if isinstance(given, (str, os.PathLike)):
                 data, axes = self._file(Path(os.path.expanduser(cast("str", given)))), ""  # noqa: PTH111  as above
             else:
                 pixels = pictures.pixels(given, layout)
                 data, axes = self._kept("image", at.name, pixels.raw), pixels.layout
-            drawn = () if boxes is None else pictures.boxes(boxes)
         except TypeError as error:
             self._refused("image", at.name, error)
             return

@@ -17,6 +17,7 @@ from tests.conftest import eventually, holders
 from tracelet import start_experiment
 from tracelet.events import Event, Metric, RunFinished, RunStarted
 from tracelet.journal import cursors, status
+from tracelet.journal.status import Target
 from tracelet.journal.writer import Writer
 from tracelet.testing.memory import received, stored
 
@@ -406,3 +407,12 @@ def test_an_address_is_for_named_runs_and_one_backend(place: Path) -> None:
     assert (everything.code, nobody.code) == (2, 2)
     assert "name them" in everything.err
     assert "no backend of this run would take it" in nobody.err
+
+
+def test_a_backend_that_is_added_keeps_to_the_runs_size_of_images(place: Path) -> None:
+    target = Target(MEMORY, {"path": str(place / "memory"), "max_image_size": "300"})
+    directory = new_run(place, targets={"memory": target})
+
+    assert tracelet("sync", "first", "--backend", "local").code == 0
+
+    assert status.read_run(directory).targets["local"].options == {"max_image_size": "300"}

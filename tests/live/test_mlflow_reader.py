@@ -3,12 +3,26 @@
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.live.servers import FaultProxy, MlflowServer
 from tracelet import backends
 from tracelet.errors import Refused, Unavailable
-from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags, Text
+from tracelet.events import (
+    Artifact,
+    Event,
+    Histogram,
+    Image,
+    Metric,
+    Note,
+    Params,
+    Payload,
+    RunFinished,
+    RunStarted,
+    Tags,
+    Text,
+)
 
 pytestmark = [
     pytest.mark.live,
@@ -66,4 +80,45 @@ def test_a_run_comes_back_from_a_server(
     fault_proxy.mode = "error"
     with pytest.raises(Unavailable):
         list(reader.events(remote.id))
+    reader.close()
+
+
+def test_images_and_histograms_come_back_from_a_server(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    (tmp_path / "shades").write_bytes(bytes(range(6)))
+    data = Payload("shades", 6, dtype="uint8", shape=(2, 3))
+    # "%14" and "+1" are what a server would decode, were it in a URL as it is.
+    names = ["a/b_0x25_14+1".replace("+", "_0x2b_"), "ü" * 100, "x: y" * 60]
+    images = [
+        Image(
+            time=NOW, name=name, data=data, step=20, layout="HW", caption="c", boxes=((0.0, 0.0, 1.0, 1.0),)
+        )
+        for name in names
+    ]
+    counted = Histogram(time=NOW, name="漢/" * 60 + "w", step=2, counts=(1.0, 2.0), limits=(0.0, 0.5, 1.0))
+    options = {"tracking_uri": mlflow_server.uri, "experiment": RUN.project, "artifact_location": ""}
+    assert BACKEND.writer is not None
+    assert BACKEND.held is not None
+    writer = BACKEND.writer(options, lambda digest: tmp_path / digest)
+    remote = writer.open(msgspec.structs.replace(RUN, run_id="with images"))
+    for event in [*images, counted] * 2:
+        writer.write([event])
+
+    reader = backends.reader(f"mlflow:{mlflow_server.uri}")
+    back = [event for event in reader.events(remote.id) if isinstance(event, (Image, Histogram, Artifact))]
+
+    wanted = [msgspec.structs.replace(image, name=name) for image, name in zip(
+        images, ["a/b%14+1", *names[1:]], strict=True
+    )]  # fmt: skip
+    bare = [
+        msgspec.structs.replace(event, data=Payload("", 0, format="png"))
+        if isinstance(event, Image)
+        else event
+        for event in back
+    ]
+    expected = [BACKEND.held(event) for event in [*wanted, counted]]
+    assert sorted(map(repr, bare)) == sorted(map(repr, expected))
+    for image in back:
+        if isinstance(image, Image):
+            reader.download(remote.id, image.data.path, tmp_path / "back.png")
+            assert (tmp_path / "back.png").read_bytes().startswith(b"\x89PNG")
     reader.close()

@@ -18,7 +18,7 @@
         run.json                    how the run is to be delivered (`status.RunFile`)
         trainer-8fa1c2d3-0000.seg   segments: writer, and index, both in the name
         keeper-41bc09e2-0000.seg
-        blobs/3a/3a7bd3…            artifacts' bytes, by their sha256
+        blobs/3a/3a7bd3…            bytes of artifacts, and arrays of images and histograms, by sha256
         cursor.mlflow               how far the relay to mlflow has delivered
         cursor.local                how much there is, where the journal itself is the store
         status.mlflow               what that relay is doing; its heartbeat
@@ -77,7 +77,8 @@ and counted: a newer version wrote it. A header with a newer *version* is refuse
 - Recording inside recording (a signal handler or a `__del__` that logs while its own thread is
   inside an append) is dropped and counted, never a deadlock.
 - A payload that is too large for a record is a blob: written to a temporary name and renamed
-  *before* the record that names it.
+  *before* the record that names it. That is an artifact's file, or the array of an image or a
+  histogram: its elements, in C order and little-endian; `events.Payload` says of what type and shape.
 
 # Reading
 

@@ -22,6 +22,7 @@ from tracelet.events import Artifact
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+AT_ONCE: Final = 32 * 1024 * 1024  # bytes in memory that are hashed, and then written, in one call
 CHUNK: Final = 1024 * 1024  # bytes; hashing, reading and writing such a piece releases the GIL
 
 
@@ -43,8 +44,8 @@ def keep(directory: Path, source: Path) -> tuple[str, int]:
 def keep_bytes(directory: Path, pieces: "Iterable[Buffer]") -> tuple[str, int]:
     """Keep bytes, given in pieces; return their digest and how many they are.
 
-    A piece that is larger than `CHUNK` is not copied, but hashed and written bit by bit: else the
-    bytes would have left the processor's cache between the two.
+    Pieces are not copied. Each is hashed and written in as few calls as will do: after each the
+    interpreter's lock is taken back, for which a busy thread lets one wait 5 ms.
 
     Raises:
         OSError: There is no room; nothing is left behind.
@@ -59,8 +60,8 @@ def keep_bytes(directory: Path, pieces: "Iterable[Buffer]") -> tuple[str, int]:
             for piece in pieces:
                 view = memoryview(piece)
                 size += view.nbytes
-                for begin in range(0, view.nbytes, CHUNK):
-                    part = view[begin : begin + CHUNK]
+                for begin in range(0, view.nbytes, AT_ONCE):
+                    part = view[begin : begin + AT_ONCE]
                     digest.update(part)
                     _write(writing, part)
         place = path_of(directory, digest.hexdigest())

@@ -10,6 +10,8 @@
     Note                 tag `mlflow.note.content`, the description that the UI shows
     group, job_type      tags `tracelet.group`, `tracelet.job_type`
     Text                 artifact `text/<name>/step-<step>+<milliseconds>+<digest>.txt`
+    Histogram            artifact `histograms/<name>/step-<step>+<milliseconds>+<digest>.json`
+    Image                the two files and the tag of MLflow's own image series (see `series`)
     Artifact             artifact of the same path, if MLflow can keep it there (see `paths`)
     RunFinished          status and end time
     Lost                 nothing; it stays in the journal
@@ -52,7 +54,13 @@ DEGRADATIONS: Final = (
     Degradation(what="a param that is logged again with another value", becomes="a reject; the first stays"),
     Degradation(what="a param longer than 6,000, a tag or note longer than 8,000 characters", becomes="cut"),
     Degradation(what="time below a millisecond", becomes="rounded to a millisecond"),
-    Degradation(what="a point without a step", becomes="numbered 0, 1, 2 … for each name"),
+    Degradation(
+        what="a point, an image or a histogram without a step", becomes="numbered 0, 1, 2 … for each name"
+    ),
+    Degradation(
+        what="an image's array", becomes="a PNG of 8 bits a channel, with its boxes drawn; NaN is black"
+    ),
+    Degradation(what="a histogram's values", becomes="counts in bins"),
     Degradation(what="an infinite value", becomes="the largest float64, ±1.797e308"),
     Degradation(what="a negative zero", becomes="0.0, in SQLite"),
     Degradation(what="points of one name, step, millisecond and value", becomes="one point"),
@@ -60,7 +68,10 @@ DEGRADATIONS: Final = (
         what="a name with other characters than letters, digits and `_-. :/`, or that is no clean path",
         becomes="escaped, reversibly",
     ),
-    Degradation(what="a name longer than 250 characters", becomes="cut; a tag has the original"),
+    Degradation(
+        what="a name longer than 250 characters, of an image longer than 140 bytes",
+        becomes="cut; a tag has the original",
+    ),
     Degradation(
         what="an artifact's path with `#`, `?`, `%`, a backslash or control characters",
         becomes="escaped, reversibly",
