@@ -174,7 +174,7 @@ def test_counts_are_kept_as_they_are(exp: Experiment) -> None:
         ({"values": "text"}, "no array"),
         ({"values": [1], "bins": "many"}, "is no rule"),
         ({"values": [1], "bins": 0}, "no number of bins"),
-        ({"values": [1], "bins": 1.5}, "not a whole number"),
+        ({"values": [1], "bins": 1.5}, "no whole number"),
         ({"values": [1], "bins": object()}, "is not"),
     ],
 )
