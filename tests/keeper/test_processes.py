@@ -17,11 +17,12 @@ from tests.keeper.trainers import TIMEOUT, Trainers, ends, keep, living, run_of
 from tests.relay.trackers import directory_of, new_run
 from tracelet.keeper import processes
 
+pytestmark = pytest.mark.slow
+
 WAITS = "threading.Event().wait()"
 TELL = """
 import json, os, sys
 
-pytestmark = pytest.mark.slow
 told = {
     "environ": dict(os.environ),
     "path": sys.path,

@@ -24,13 +24,14 @@ from tracelet.keeper.keeping import Keeper
 from tracelet.keeper.relays import Relay
 from tracelet.testing import memory
 
+pytestmark = pytest.mark.slow
+
 IMPATIENT = """
 from dataclasses import replace
 from tracelet.backend import Limits
 from tracelet.relay.pulse import GRACE
 from tracelet.testing import faulty
 
-pytestmark = pytest.mark.slow
 
 # What is left of the grace is all the time that a call has.
 BACKEND = replace(faulty.BACKEND, limits=Limits(batch=100, patience=1.0 - GRACE))

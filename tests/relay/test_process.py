@@ -19,6 +19,7 @@ from tracelet.testing import memory
 
 pytestmark = pytest.mark.slow
 
+
 Start = Callable[[str], "subprocess.Popen[bytes]"]
 TIMEOUT = 60.0  # seconds; only a test that fails waits so long
 
