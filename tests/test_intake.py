@@ -1,8 +1,10 @@
 """Images and histograms are in the journal, bytes and all, when the call returns; or a warning says why."""
 
 import errno
+import itertools
 import math
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,8 @@ def test_counts_are_kept_as_they_are(exp: Experiment) -> None:
         ({"values": []}, "no values"),
         ({"values": iter(())}, "nothing in it"),
         ({"values": "text"}, "no array"),
+        ({"values": (1 / (2 - number) for number in range(5))}, "ZeroDivisionError: division by zero"),
+        ({"values": itertools.repeat(np.zeros(1))}, "may have no end"),
         ({"values": [1], "bins": "many"}, "is no rule"),
         ({"values": [1], "bins": 0}, "no number of bins"),
         ({"values": [1], "bins": 1.5}, "no whole number"),
@@ -181,8 +185,8 @@ def test_counts_are_kept_as_they_are(exp: Experiment) -> None:
 def test_what_is_no_histogram_is_not_logged_and_said_once(
     exp: Experiment, caplog: pytest.LogCaptureFixture, arguments: dict[str, Any], words: str
 ) -> None:
-    for _ in range(3):
-        exp.log_histogram("a", **arguments)
+    exp.log_histogram("a", **arguments)
+    exp.log_histogram("a", **arguments)
 
     assert of(exp, Histogram) == []
     assert len(caplog.messages) == 1
@@ -254,6 +258,19 @@ def test_a_forked_child_logs_to_a_segment_of_its_own(exp: Experiment) -> None:
     assert waited_for(forked(lambda: exp.log_image("a", np.ones((2, 2))))) == 0
 
     assert sorted(content(exp, image).sum() for image in of(exp, Image)) == [0, 4]
+
+
+def test_what_a_call_has_returned_for_survives_a_kill(exp: Experiment) -> None:
+    def log_and_die() -> None:
+        exp.log_image("a", np.ones((300, 300)), 1)
+        exp.log_histogram("b", np.arange(1000.0), 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert waited_for(forked(log_and_die)) == -signal.SIGKILL
+
+    (image,), (histogram,) = of(exp, Image), of(exp, Histogram)
+    assert content(exp, image).sum() == 90_000
+    assert content(exp, histogram).tolist() == list(range(1000))
 
 
 def test_an_image_that_is_too_large_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

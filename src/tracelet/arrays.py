@@ -5,6 +5,7 @@ numbers. What lies in memory as it will lie on disk is not copied: `Raw.pieces` 
 """
 
 import array
+import itertools
 import math
 import struct
 import sys
@@ -13,6 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from tracelet import values
 
+MANY: Final = 100_000  # arrays that are taken together
 KINDS: Final = "biuf"  # of numpy's dtypes: bool, int, unsigned int, float
 SHOWN: Final = {"L": "HW", "RGB": "HWC", "RGBA": "HWC", "LA": "HWC"}
 """Pillow's modes whose bytes are an image of 8 bits a channel, and their layouts."""
@@ -58,7 +60,9 @@ def joined(value: Any) -> Raw:
     """
     if not is_many(value):
         return raw(value)
-    found = [raw(one) for one in cast("Iterable[Any]", value)]
+    found = [raw(one) for one in itertools.islice(cast("Iterable[Any]", value), MANY + 1)]
+    if len(found) > MANY:
+        raise TypeError(f"a {values.class_of(value)} that gives more than {MANY:,} arrays may have no end")
     if not found:
         raise TypeError(f"a {values.class_of(value)} with nothing in it has no values")
     if len({one.dtype for one in found}) > 1:

@@ -15,6 +15,7 @@ from tracelet import arrays, guard, inputs, media
 from tracelet.arrays import Raw
 from tracelet.events import Histogram, Image, Moments, Packed, Payload
 from tracelet.inputs import pictures, spreads
+from tracelet.inputs.texts import Raised, attempt
 from tracelet.journal import blobs
 from tracelet.journal.recorder import Recorder
 from tracelet.journal.status import RunFile
@@ -132,9 +133,12 @@ class Intake:
             if counts is not None and not chosen.limits:
                 raise TypeError("counts need limits: where each bin begins, and where the last ends")
             counted = () if counts is None else spreads.counts(counts, len(chosen.limits) - 1)
-            raw = None if values is None else arrays.joined(values)
         except (TypeError, OverflowError) as error:
             self._refused("histogram", at.name, error)
+            return
+        raw = None if values is None else attempt(arrays.joined, values)
+        if isinstance(raw, Raised):
+            self._refused("histogram", at.name, raw.error)
             return
         if raw is not None and not any(piece.nbytes for piece in raw.pieces):
             self._refused("histogram", at.name, "it has no values")
@@ -173,19 +177,19 @@ class Intake:
         at = self._place("image", name, step, time)
         if at is None:
             return
-        try:
-            drawn = () if boxes is None else pictures.boxes(boxes)  # first: it may be refused
-            if isinstance(given, (str, os.PathLike)):
-                data, axes = self._file(Path(os.path.expanduser(cast("str", given)))), ""  # noqa: PTH111  as above
-            else:
-                pixels = pictures.pixels(given, layout)
-                data, axes = self._kept("image", at.name, pixels.raw), pixels.layout
-        except TypeError as error:
-            self._refused("image", at.name, error)
+        drawn = () if boxes is None else attempt(pictures.boxes, boxes)  # first: it may be refused
+        if isinstance(drawn, Raised):
+            self._refused("image", at.name, drawn.error)
             return
-        except OSError as error:
-            self._unwritten("image", error.filename or at.name, error)
-            return
+        axes = ""
+        if isinstance(given, (str, os.PathLike)):
+            data = self._file(at.name, Path(os.path.expanduser(cast("str", given))))  # noqa: PTH111  as above
+        else:
+            pixels = attempt(pictures.pixels, given, layout)
+            if isinstance(pixels, Raised):
+                self._refused("image", at.name, pixels.error)
+                return
+            data, axes = self._kept("image", at.name, pixels.raw), pixels.layout
         if data is None:
             return
         event = Image(
@@ -227,11 +231,16 @@ class Intake:
             return None
         return Payload(digest, size, dtype=raw.dtype, shape=raw.shape)
 
-    def _file(self, source: Path) -> Payload:
+    def _file(self, name: str, source: Path) -> Payload | None:
+        """Keep an image's file."""
         assert self._directory is not None  # noqa: S101  as above
-        if not source.is_file():
-            raise OSError(errno.ENOENT, "there is no such file", str(source))
-        digest, size = blobs.keep(self._directory, source)
+        try:
+            if not source.is_file():
+                raise OSError(errno.ENOENT, "there is no such file", str(source))
+            digest, size = blobs.keep(self._directory, source)
+        except OSError as error:
+            self._unwritten("image", error.filename or name, error)
+            return None
         return Payload(digest, size, format=source.suffix[1:].lower() or "png")
 
     def _measure(self, image: Image) -> None:
@@ -249,7 +258,9 @@ class Intake:
                 key="max_image_size",
             )
 
-    def _refused(self, what: str, name: str, reason: object) -> None:
+    def _refused(self, what: str, name: str, reason: Exception | str) -> None:
+        if isinstance(reason, Exception) and not isinstance(reason, (TypeError, OverflowError)):
+            reason = f"{type(reason).__name__}: {reason}"  # the user's own code, or a library's
         guard.warn_once("%s %r: %s. It is not logged", what, name, reason, key=(what, name))
 
     def _unwritten(self, what: str, which: object, error: OSError) -> None:

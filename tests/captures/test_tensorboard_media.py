@@ -1,5 +1,6 @@
 """What a run hears of a writer's images and histograms, recorded by a real experiment."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -111,10 +112,21 @@ def test_without_a_run_torch_refuses_an_iterable_as_ever() -> None:
         lambda: iter(()),
         list,
         lambda: {"a": torch.ones(2)},
+        lambda: itertools.repeat(torch.ones(1)),
+        lambda: torch.utils.data.DataLoader([(torch.ones(2), 1)] * 2),  # pyright: ignore[reportArgumentType]
         lambda: [1.0, 2.0],
         lambda: None,
     ],
-    ids=["pairs", "nothing", "an empty list", "a dict", "a list of numbers", "None"],
+    ids=[
+        "pairs",
+        "nothing",
+        "an empty list",
+        "a dict",
+        "no end",
+        "a data loader",
+        "a list of numbers",
+        "None",
+    ],
 )
 def test_what_torch_refuses_and_has_no_clear_meaning_stays_refused(
     writer: Any, heard: Callable[[type], list[Any]], given: Callable[[], Any]

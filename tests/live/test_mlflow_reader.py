@@ -95,7 +95,7 @@ def test_images_and_histograms_come_back_from_a_server(mlflow_server: MlflowServ
         for name in names
     ]
     counted = Histogram(time=NOW, name="漢/" * 60 + "w", step=2, counts=(1.0, 2.0), limits=(0.0, 0.5, 1.0))
-    options = {"tracking_uri": mlflow_server.uri, "experiment": RUN.project, "artifact_location": ""}
+    options = {"tracking_uri": mlflow_server.uri, "experiment": "of images", "artifact_location": ""}
     assert BACKEND.writer is not None
     assert BACKEND.held is not None
     writer = BACKEND.writer(options, lambda digest: tmp_path / digest)

@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from tracelet.arrays import is_many, is_tensor, numbers
+from tracelet.arrays import MANY, is_many, is_tensor, numbers
 from tracelet.capture import Capture
 from tracelet.events import Moments
 
@@ -246,9 +246,13 @@ def _with_values_joined(
     given: Any = args[_VALUES] if len(args) > _VALUES else kwargs.get("values")
     if not is_many(given):
         return args, kwargs
-    tensors: list[Any] = list(given)
-    if not tensors or not all(map(is_tensor, tensors)):
-        return args, kwargs  # torch says what it thinks of it
+    tensors: list[Any] = []
+    for one in given:
+        if not is_tensor(one) or len(tensors) >= MANY:  # a data loader, perhaps, or something without end
+            return args, kwargs  # torch says what it thinks of it
+        tensors.append(one)
+    if not tensors:
+        return args, kwargs
     torch: Any = sys.modules["torch"]  # there are tensors, so there is torch
     flat = [tensor.detach().reshape(-1).cpu() for tensor in tensors]
     if len({tensor.dtype for tensor in flat}) > 1:
