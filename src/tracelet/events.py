@@ -6,7 +6,7 @@ every other event is a msgpack map tagged with its class's name (see `tracelet.j
 A field added later needs a default, so that older journals stay readable.
 """
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -148,6 +148,115 @@ class Image(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=T
     caption: str = ""
 
 
+class Figure(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """A plot, as a plotting library has drawn it.
+
+    `data` is an array of pixels with the axes "HWC", or a file: plotly's JSON, of the format
+    "plotly.json", or any picture. `step` and `ordinal` are as in `Metric`.
+    """
+
+    time: float
+    name: str
+    data: Payload
+    step: int | None = None
+    ordinal: int = 0
+    caption: str = ""
+
+
+class Audio(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """A sound: an array of shape (frames,) or (frames, channels), or a file.
+
+    `rate` is the array's frames per second; a file says its own, and has 0 here. Floats reach from
+    -1 to 1. `step` and `ordinal` are as in `Metric`.
+    """
+
+    time: float
+    name: str
+    data: Payload
+    step: int | None = None
+    ordinal: int = 0
+    rate: int = 0
+    caption: str = ""
+
+
+class Video(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """A film, or a batch of them to be shown as a grid.
+
+    `layout` names the axes of an array, such as "NTCHW", T being the frames, of which `fps` are shown
+    in a second; `data` may be a file instead. `step` and `ordinal` are as in `Metric`.
+    """
+
+    time: float
+    name: str
+    data: Payload
+    step: int | None = None
+    ordinal: int = 0
+    layout: str = ""
+    fps: float = 0.0
+    caption: str = ""
+
+
+class Html(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """A page of HTML: a file. `step` and `ordinal` are as in `Metric`."""
+
+    time: float
+    name: str
+    data: Payload
+    step: int | None = None
+    ordinal: int = 0
+
+
+class Table(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """Rows and columns.
+
+    `data` is a JSON file `{"columns": [name, …], "data": [[value, …], …]}`, as pandas writes it with
+    `orient="split"`, of the shape (rows, columns). `chart` says what the table is of, if it is to be
+    drawn: "confusion_matrix", "pr_curve" or "roc_curve". `step` and `ordinal` are as in `Metric`.
+    """
+
+    time: float
+    name: str
+    data: Payload
+    step: int | None = None
+    ordinal: int = 0
+    chart: str = ""
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """How some metrics are to be shown together.
+
+    `kind` is "multiline", or "margin" of which the tags are value, lower and upper bound. A tag of a
+    "multiline" may be a regular expression, as in TensorBoard.
+    """
+
+    category: str
+    title: str
+    kind: str
+    tags: tuple[str, ...]
+
+
+class Layout(msgspec.Struct, frozen=True, tag=True):
+    """Which metrics are to be shown together; a later one replaces it."""
+
+    time: float
+    charts: tuple[Chart, ...]
+
+
+class Definition(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """What is known of a metric before it is logged; a later one of the same name replaces it.
+
+    `name` may hold `*` for any text. `summary` says which of its values stand for the whole: "min",
+    "max", "mean", "last", "best", the last by its `goal`, "minimize" or "maximize". `step_metric`
+    is the metric that is its x axis, instead of the step.
+    """
+
+    time: float
+    name: str
+    summary: tuple[str, ...] = ()
+    goal: str = ""
+    step_metric: str = ""
+
+
 class Artifact(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
     """One file.
 
@@ -162,6 +271,27 @@ class Artifact(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_onl
     digest: str = ""
     reference: str = ""
     mtime: float = 0.0
+
+
+class Bundle(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, kw_only=True):
+    """Files that are one thing with a name: a model, a dataset, a checkpoint, an embedding.
+
+    They are the `files` artifacts recorded before it whose paths are `path` or lie below it, and
+    `data` is a JSON file that lists them: `{path: {"digest": …, "size": …}, …}`. Or there are none,
+    and `reference` is the URI where it lies. `kind` is "model", "dataset", "checkpoint", "embedding",
+    "mesh", "graph", "tensor", or a word of the user's.
+    """
+
+    time: float
+    name: str
+    kind: str = ""
+    path: str = ""
+    files: int = 0
+    data: Payload | None = None
+    reference: str = ""
+    aliases: tuple[str, ...] = ()
+    step: int | None = None
+    metadata: dict[str, Plain] = {}
 
 
 class Lost(msgspec.Struct, frozen=True, tag=True):
@@ -180,8 +310,13 @@ class RunFinished(msgspec.Struct, frozen=True, tag=True):
     reason: str = ""
 
 
+Series: TypeAlias = Text | Histogram | Image | Figure | Audio | Video | Html | Table
+"""What is logged under a name again and again, like a metric, and is more than a number."""
+SERIES: Final = (Text, Histogram, Image, Figure, Audio, Video, Html, Table)
+"""The classes of `Series`."""
+
 Packed: TypeAlias = (
-    RunStarted | Params | Tags | Note | Text | Histogram | Image | Artifact | Lost | RunFinished
+    RunStarted | Params | Tags | Note | Series | Layout | Definition | Artifact | Bundle | Lost | RunFinished
 )
 """Every event but `Metric`, which has frames of its own."""
 Event: TypeAlias = Packed | Metric
@@ -194,5 +329,5 @@ def payload_of(event: Event) -> tuple[str, int]:
     """
     if isinstance(event, Artifact):
         return event.digest, event.size
-    data = event.data if isinstance(event, (Histogram, Image)) else None
+    data: Payload | None = getattr(event, "data", None)
     return (data.digest, data.size) if data is not None else ("", 0)

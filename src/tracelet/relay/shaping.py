@@ -12,22 +12,26 @@ import msgspec
 from tracelet import media
 from tracelet.backend import Backend
 from tracelet.events import (
+    SERIES,
     Artifact,
+    Bundle,
+    Definition,
     Event,
-    Histogram,
     Image,
+    Layout,
     Metric,
     Note,
     Params,
     Plain,
     RunStarted,
+    Series,
     Tags,
     Text,
 )
 from tracelet.journal.reader import Record
 from tracelet.names import NAME_TAG, NameMap, digest_of
 
-ALONE: Final = (Artifact, Text, Histogram, Image)
+ALONE: Final = (Artifact, Bundle, Definition, Layout, *SERIES)
 """What goes to a tracker by itself: each is a file there, and may take as long as a whole batch."""
 
 
@@ -82,11 +86,13 @@ class Shaper:
 
     def _file(self, event: object, record: Record) -> Iterable[Item]:
         """Shape what is a file at a tracker; of all else there is nothing to deliver."""
-        if isinstance(event, (Text, Histogram, Image)):
+        if isinstance(event, SERIES):
             return (self._in_series(event, record),)
-        return (Item(event, record, key=event.path),) if isinstance(event, Artifact) else ()
+        if isinstance(event, (Artifact, Bundle)):
+            return (Item(event, record, key=event.path or event.name),)
+        return (Item(event, record),) if isinstance(event, (Definition, Layout)) else ()
 
-    def _in_series(self, event: Text | Histogram | Image, record: Record) -> Item:
+    def _in_series(self, event: Series, record: Record) -> Item:
         shaped = msgspec.structs.replace(event, name=self._names.to_tracker(event.name))
         if not isinstance(shaped, Text) and shaped.step is None and self._limits.needs_step:
             shaped = msgspec.structs.replace(shaped, step=shaped.ordinal)

@@ -1,0 +1,1 @@
+"""What can be logged to a run: each `log_*`, and what captures call beneath it."""
