@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.relay.trackers import FINISHED, Killed, Tracker, deliver, delivery_of, directory_of, log, new_run
 from tracelet.backend import Confirms, Limits
 from tracelet.errors import JournalCorrupt, Unavailable
-from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, Tags
+from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, Tags, Text
 from tracelet.journal import codec, cursors, status
 from tracelet.journal.writer import Writer
 
@@ -111,6 +111,7 @@ def test_a_kill_at_any_move_of_the_cursor_loses_and_doubles_nothing(
     assert cursors.load(directory_of(place), "tracker").delivered == 37
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     confirms=st.sampled_from(CONFIRMS),
@@ -263,6 +264,24 @@ def test_an_artifact_is_alone_in_its_call(place: Path) -> None:
 
     assert [len(call) for call in tracker.calls] == [3, 1, 3]
     assert tracker.calls[1] == [artifact]
+
+
+def test_the_cursor_moves_between_files_and_not_only_behind_all_of_a_batch(place: Path) -> None:
+    """A thousand images take minutes: who waits must see them move, and a kill must not repeat all."""
+    texts = [Text(time=2.0, name="sample", text=str(number), step=number) for number in range(40)]
+    writer = new_run(place, *texts)
+    writer.finish(FINISHED)
+    tracker = Tracker(limits=Limits(batch=1000), fail=kill_at(31))  # the first call opens the run
+
+    with pytest.raises(Killed):
+        deliver(place, tracker)
+    delivered = cursors.load(directory_of(place), "tracker").delivered
+    state = deliver(place, tracker)
+
+    assert delivered == 1 + 24  # the run's start, and of 30 files the last six are not confirmed
+    assert state == "finished"
+    assert tracker.stored == [*texts, FINISHED]
+    assert len(tracker.received) == 41 + 6
 
 
 def test_equal_events_are_told_apart_by_the_journal_not_by_their_value(place: Path) -> None:

@@ -20,7 +20,7 @@ from tracelet.relay.merges import Merges
 from tracelet.relay.pulse import Pulse
 from tracelet.relay.rejects import Rejects
 from tracelet.relay.retry import Backoff
-from tracelet.relay.shaping import Item, Shaper, chunks
+from tracelet.relay.shaping import Item, Shaper, chunks, portions
 
 BUSY: Final = 0.05  # seconds between looks at a journal that grows
 FILL: Final = 0.25  # seconds that a small batch gives the next to fill: fewer calls cost less CPU
@@ -134,14 +134,17 @@ class Delivery:
         """
         if self._is_complete():
             return False
-        writer = self._open()
+        self._open()
         records = self._reader.read(self._backend.limits.batch)
         self._filling = 0 < len(records) < self._backend.limits.batch // 2 and self._end is None
-        if records:
-            if self._pulse.state != "unavailable":  # else it is so until something has been taken
-                self._pulse.becomes("delivering")
-            self._deliver(writer, records)
-        self._confirm(writer, at_rest=not records)
+        if records and self._pulse.state != "unavailable":  # else it is so until something has been taken
+            self._pulse.becomes("delivering")
+        for portion in portions(records):
+            writer = self._open()  # confirming may have closed it
+            self._deliver(writer, portion)
+            self._confirm(writer, at_rest=False)
+        if not records:
+            self._confirm(self._open(), at_rest=True)
         if self._is_complete():
             return True
         if not records and not self._sent:

@@ -17,7 +17,6 @@ from tracelet.events import (
     Bundle,
     Definition,
     Event,
-    Image,
     Layout,
     Metric,
     Note,
@@ -33,6 +32,9 @@ from tracelet.names import NAME_TAG, NameMap, digest_of
 
 ALONE: Final = (Artifact, Bundle, Definition, Layout, *SERIES)
 """What goes to a tracker by itself: each is a file there, and may take as long as a whole batch."""
+
+
+FILES: Final = 8  # that are delivered before the cursor moves: each may take as long as a whole batch
 
 
 class Item(NamedTuple):
@@ -89,15 +91,14 @@ class Shaper:
         if isinstance(event, SERIES):
             return (self._in_series(event, record),)
         if isinstance(event, (Artifact, Bundle)):
-            return (Item(event, record, key=event.path or event.name),)
+            return (Item(event, record, key=event.path if isinstance(event, Artifact) else event.name),)
         return (Item(event, record),) if isinstance(event, (Definition, Layout)) else ()
 
     def _in_series(self, event: Series, record: Record) -> Item:
         shaped = msgspec.structs.replace(event, name=self._names.to_tracker(event.name))
         if not isinstance(shaped, Text) and shaped.step is None and self._limits.needs_step:
             shaped = msgspec.structs.replace(shaped, step=shaped.ordinal)
-        scaled = isinstance(event, Image) and media.is_scaled(event, self._image_bytes)
-        return Item(shaped, record, degraded=int(scaled))
+        return Item(shaped, record, degraded=int(media.is_scaled(event, self._image_bytes)))
 
     def started(self, event: RunStarted) -> RunStarted:
         """Shape the tags of a run's first event; they are set when the run is opened."""
@@ -160,6 +161,20 @@ def _cut(text: str, length: int) -> tuple[str, int]:
     if len(text) <= length:
         return text, 0
     return text[: length - 1] + "…", 1
+
+
+def portions(records: list[Record]) -> Iterator[list[Record]]:
+    """Divide records, in order, so that the cursor can move before hundreds of files are delivered."""
+    portion: list[Record] = []
+    files = 0
+    for record in records:
+        portion.append(record)
+        files += isinstance(record.event, ALONE)
+        if files == FILES:
+            yield portion
+            portion, files = [], 0
+    if portion:
+        yield portion
 
 
 def chunks(items: Iterable[Item], backend: Backend) -> Iterator[list[Item]]:
