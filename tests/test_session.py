@@ -19,6 +19,8 @@ from tracelet.journal.reader import Reader
 from tracelet.settings import TraceletSettings
 from tracelet.testing.memory import stored
 
+pytestmark = pytest.mark.slow
+
 MEMORY = "tracelet.testing.memory:BACKEND"
 HEAD = """
 import logging, os, signal, sys, threading
@@ -72,6 +74,9 @@ def test_two_lines_bring_everything_to_the_tracker() -> None:
     assert summary.backends[0].delivered == 252
 
 
+CAUGHT = "try: os.kill(os.getpid(), signal.SIGINT); signal.pause()\nexcept KeyboardInterrupt"
+
+
 @pytest.mark.parametrize(
     ("code", "ended", "exit_code"),
     [
@@ -90,6 +95,8 @@ def test_two_lines_bring_everything_to_the_tracker() -> None:
         ("threading.Thread(target=sys.exit, args=(3,)).start()", "FINISHED", 0),
         ("pid = os.fork()\nif pid == 0: sys.exit(5)\nos.waitpid(pid, 0)", "FINISHED", 0),
         ("with exp: raise SystemExit(4)", "FAILED", 4),
+        (f"{CAUGHT}: sys.exit(1)", "KILLED", 1),
+        (f"with exp:\n {CAUGHT.replace(chr(10), chr(10) + ' ')}: raise SystemExit(1)", "KILLED", 1),
     ],
 )
 def test_each_way_to_end_has_its_status_and_the_exit_code_stays(

@@ -62,9 +62,9 @@ class EndHooks:
 
     def _leave(self, status: object = None, /) -> NoReturn:
         if threading.current_thread() is threading.main_thread():
-            # None and 0 mean success; any other number or text means failure.
-            failed = status is not None and status != 0
-            self._how = ("FAILED", f"sys.exit({status!r})") if failed else ("FINISHED", "")
+            leaving = SystemExit(status)
+            leaving.__context__ = sys.exc_info()[1]
+            self._how = how_it_ends(SystemExit, leaving)
         self._exit(status)  # pyright: ignore[reportArgumentType]  as the user gave it
 
     def _end(self) -> None:

@@ -20,6 +20,10 @@ from tracelet.journal.status import Target
 from tracelet.keeper.keeping import Keeper
 from tracelet.testing import memory
 
+pytestmark = pytest.mark.slow
+
+LOGGED = "open('logged', 'w').close()"
+
 
 def everything_ends(place: Path) -> None:
     """Wait until neither keeper nor relay lives."""
@@ -200,8 +204,8 @@ def test_one_backend_that_is_away_does_not_hold_up_another(place: Path) -> None:
 
 def test_offline_a_run_has_its_keeper_and_no_relay(place: Path, train: Trainers) -> None:
     trainers.tracker_is_there(place)
-    process = train("threading.Event().wait()", {"TRACELET_MODE": "offline"})
-    eventually(lambda: living(place, "keeper"), TIMEOUT)
+    process = train(f"{LOGGED}; threading.Event().wait()", {"TRACELET_MODE": "offline"})
+    eventually(lambda: (place / "logged").exists() and living(place, "keeper"), TIMEOUT)
     process.send_signal(signal.SIGKILL)
 
     process.wait(TIMEOUT)
@@ -218,8 +222,8 @@ def test_offline_a_run_has_its_keeper_and_no_relay(place: Path, train: Trainers)
 
 def test_a_run_that_stays_here_has_its_keeper_and_no_relay(place: Path, train: Trainers) -> None:
     beginning = trainers.BEGINNING.replace("tracelet.testing.memory:BACKEND", "local")
-    process = train("threading.Event().wait()", beginning=beginning)
-    eventually(lambda: living(place, "keeper"), TIMEOUT)
+    process = train(f"{LOGGED}; threading.Event().wait()", beginning=beginning)
+    eventually(lambda: (place / "logged").exists() and living(place, "keeper"), TIMEOUT)
     process.send_signal(signal.SIGKILL)
 
     process.wait(TIMEOUT)
