@@ -51,11 +51,23 @@ class Place:
         self._cleanup.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def child(self, module: str, **given: object) -> Any:
-        """Run a module of the bench in a process of its own, and return what it `answer`s."""
+    def child(self, module: str, *, seconds: float = 600, **given: object) -> Any:
+        """Run a module of the bench in a process of its own, and return what it `answer`s.
+
+        Args:
+            module: Which one.
+            seconds: How long it may take.
+            given: What it is `given`.
+        """
         line = [sys.executable, "-m", module, json.dumps({"root": str(self.root), **given})]
         done = subprocess.run(
-            line, cwd=self.root, env=self.environ, capture_output=True, text=True, check=False, timeout=600
+            line,
+            cwd=self.root,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
         )
         for said in reversed(done.stdout.splitlines()):
             if said.startswith(_RESULT):

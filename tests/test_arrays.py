@@ -144,6 +144,18 @@ def test_an_iterable_with_nothing_in_it_has_no_values() -> None:
         arrays.joined(torch.nn.Linear(1, 1).named_parameters())
 
 
+def test_what_a_mask_hides_is_not_told() -> None:
+    hidden = [False, True, False]
+    floats: Any = np.ma.array([1.0, 1e20, 3.0], mask=hidden)
+    whole: Any = np.ma.array([1, 255, 3], mask=hidden, dtype="u1")
+
+    assert np.array_equal(back(arrays.raw(floats)), [1.0, np.nan, 3.0], equal_nan=True)
+    assert back(arrays.raw(whole)).tolist() == [1, 0, 3]
+    assert arrays.raw(whole).dtype == "uint8"
+    assert back(arrays.joined(floats)).tolist() == [1.0, 3.0]
+    assert back(arrays.joined([whole, whole])).tolist() == [1, 3, 1, 3]
+
+
 def test_small_arrays_become_numbers() -> None:
     assert arrays.numbers(torch.tensor([[1, 2], [3, 4]])) == ((1.0, 2.0, 3.0, 4.0), (2, 2))
     assert arrays.numbers([0.5, 1]) == ((0.5, 1.0), (2,))

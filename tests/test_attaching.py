@@ -127,6 +127,7 @@ def test_nobody_waits_for_an_id_when_the_run_has_ended(exp: Experiment) -> None:
     assert exp.remote_id("nobody", 1000.0) is None
 
 
+@pytest.mark.slow
 def test_an_id_that_does_not_come_is_told_of_once(
     attached: Attached, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import alive, end_what_lives, eventually, holders
 
+pytestmark = pytest.mark.slow
+
 WAITS_FOR_STDIN = "import sys; sys.stdin.read()"
 
 

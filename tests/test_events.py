@@ -7,10 +7,18 @@ import pytest
 
 from tracelet import events
 from tracelet.events import (
+    SERIES,
     Artifact,
+    Audio,
+    Bundle,
+    Chart,
+    Definition,
     Event,
+    Figure,
     Histogram,
+    Html,
     Image,
+    Layout,
     Lost,
     Metric,
     Note,
@@ -19,8 +27,11 @@ from tracelet.events import (
     Payload,
     RunFinished,
     RunStarted,
+    Series,
+    Table,
     Tags,
     Text,
+    Video,
     payload_of,
 )
 
@@ -33,7 +44,15 @@ EXAMPLES: list[Event] = [
     Text(time=1.0, name="n", text="x"),
     Histogram(time=1.0, name="n", counts=(1.0, 2.0), limits=(0.0, 0.5, 1.0)),
     Image(time=1.0, name="n", data=Payload("ab", 6, dtype="uint8", shape=(2, 3)), layout="HW"),
+    Figure(time=1.0, name="n", data=Payload("ab", 6, format="plotly.json")),
+    Audio(time=1.0, name="n", data=Payload("ab", 6, dtype="int16", shape=(3,)), rate=8000),
+    Video(time=1.0, name="n", data=Payload("ab", 6, format="gif"), fps=4.0),
+    Html(time=1.0, name="n", data=Payload("ab", 6, format="html")),
+    Table(time=1.0, name="n", data=Payload("ab", 6, format="json", shape=(2, 3)), chart="pr_curve"),
+    Layout(1.0, (Chart("losses", "all", "multiline", ("a", "b/.*")),)),
+    Definition(time=1.0, name="val/*", summary=("min", "best"), goal="minimize"),
     Artifact(time=1.0, path="a/b", size=3),
+    Bundle(time=1.0, name="net", kind="model", data=Payload("ab", 6, format="json"), metadata={"a": [1]}),
     Lost(1.0, 2, "no room"),
     RunFinished(1.0, "FINISHED"),
 ]
@@ -42,6 +61,7 @@ EXAMPLES: list[Event] = [
 def test_the_examples_are_all_there_is() -> None:
     assert {type(event) for event in EXAMPLES} == set(get_args(Event))
     assert set(get_args(Packed)) == set(get_args(Event)) - {Metric}
+    assert set(get_args(Series)) == set(SERIES)
 
 
 @pytest.mark.parametrize("event", EXAMPLES)
@@ -80,7 +100,15 @@ def test_every_field_but_the_first_ones_has_a_default() -> None:
         "Text": ["time", "name", "text"],
         "Histogram": ["time", "name"],
         "Image": ["time", "name", "data"],
+        "Figure": ["time", "name", "data"],
+        "Audio": ["time", "name", "data"],
+        "Video": ["time", "name", "data"],
+        "Html": ["time", "name", "data"],
+        "Table": ["time", "name", "data"],
+        "Layout": ["time", "charts"],
+        "Definition": ["time", "name"],
         "Artifact": ["time", "path", "size"],
+        "Bundle": ["time", "name"],
         "Lost": ["time", "count", "reason"],
         "RunFinished": ["time", "status"],
     }
@@ -102,10 +130,12 @@ def test_an_event_names_the_blob_that_it_needs() -> None:
         Image(time=1.0, name="n", data=data),
         Histogram(time=1.0, name="n", data=data),
         Histogram(time=1.0, name="n"),
+        Bundle(time=1.0, name="n", data=data),
+        Bundle(time=1.0, name="n", reference="s3://a"),
         Note(1.0, "x"),
         Metric("a", 1.0, 1, 1.0),
     ]
 
     assert [payload_of(event) for event in events] == [
-        ("cd", 3), ("", 3), ("ab", 6), ("ab", 6), ("", 0), ("", 0), ("", 0),
+        ("cd", 3), ("", 3), ("ab", 6), ("ab", 6), ("", 0), ("ab", 6), ("", 0), ("", 0), ("", 0),
     ]  # fmt: skip

@@ -43,6 +43,11 @@ def params(experiment: Experiment) -> dict[str, Any]:
         (np.array([2.5]), 2.5),
         (torch.tensor(0.5), 0.5),
         (torch.tensor([0.25], dtype=torch.bfloat16), 0.25),
+        (torch.tensor(0.5, dtype=torch.float16, requires_grad=True), 0.5),
+        (torch.tensor(True), 1.0),
+        (np.array(0.5), 0.5),
+        (np.bool_(True), 1.0),
+        (float("-inf"), float("-inf")),
         (-0.0, -0.0),
         (float("inf"), float("inf")),
         (float("nan"), float("nan")),
@@ -367,6 +372,7 @@ def in_child(experiment: Experiment, name: str) -> None:
         experiment.log_metric(name, float(step), step)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12's word on forks
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_children_log_to_the_same_run_and_do_not_end_it(exp: Experiment, method: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 
+import polars as pl
 import pytest
 
 from tests.journal.test_processes import forked, waited_for
@@ -53,6 +54,15 @@ def test_what_ends_a_program_is_not_held_up(error: type[BaseException]) -> None:
 
     with pytest.raises(error):
         end()
+
+
+def test_a_panic_of_a_librarys_rust_is_an_error_like_others(swallowed: list[BaseException]) -> None:
+    @guard.contained
+    def listed() -> list[object]:
+        return pl.Series([2**62], dtype=pl.Datetime("ms")).to_list()  # polars has no word for the year
+
+    assert listed() is None
+    assert not isinstance(swallowed[0], Exception)
 
 
 def test_an_endless_loop_of_errors_does_not_fill_memory(swallowed: list[BaseException]) -> None:

@@ -15,6 +15,7 @@ from torch.utils.tensorboard import summary
 from tracelet import arrays, media
 from tracelet.events import Histogram, Image, Moments, Payload
 from tracelet.inputs import pictures
+from tracelet.media import counts
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def test_values_are_counted_block_by_block_as_all_at_once(
 ) -> None:
     values = np.random.default_rng(3).normal(size=10_000)
     whole = count(values)
-    monkeypatch.setattr(media, "_BLOCK", 77)
+    monkeypatch.setattr(counts, "BLOCK", 77)
 
     blocks = count(values)
 
@@ -261,6 +262,7 @@ def test_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
         media.picture(Image(time=1.0, name="n", data=data, layout="HW"), tmp_path / "blob")
 
 
+@pytest.mark.slow
 def test_large_data_is_never_whole_in_memory(tmp_path: Path) -> None:
     """Of 80 MB of values and 384 MB of pixels only some blocks are, and the picture that is made."""
     with (tmp_path / "blob").open("wb") as file:

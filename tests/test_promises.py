@@ -146,6 +146,7 @@ def test_an_excepthook_that_replaces_ours_does_not_hide_the_failure() -> None:
     assert (last.status, last.reason) == ("FAILED", "ValueError: broken")
 
 
+@pytest.mark.slow
 def test_a_signal_handler_may_stop_the_run_that_is_being_stopped() -> None:
     done = run_script(
         f"""

@@ -22,6 +22,16 @@ from tracelet.scrub import restore_userinfo, without_userinfo, without_userinfo_
         ("http://h/?api-key=abc#top", "http://h/#top"),
         ("postgresql:///db?host=h&password=abc", "postgresql:///db?host=h"),
         ("mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3Dp", "mssql+pyodbc:///"),
+        (
+            "jdbc:sqlserver://h:1433;user=u;password=p;x;encrypt=true",
+            "jdbc:sqlserver://h:1433;user=u;encrypt=true",
+        ),
+        ("https://h/x?a=1;token=abc", "https://h/x?a=1"),
+        ("https://h/x#access_token=abc&state=1", "https://h/x#state=1"),
+        ("https://h/x?%74oken=abc", "https://h/x"),
+        ("https://h/x?AWSAccessKeyId=a&Signature=b&Expires=1", "https://h/x?Expires=1"),
+        ("https://h/x?X-Amz-Credential=a&X-Amz-Signature=b&X-Amz-Date=1", "https://h/x?X-Amz-Date=1"),
+        ("https://h/x?sv=1&sig=b&se=2", "https://h/x?sv=1&se=2"),
     ],
 )
 def test_credentials_are_taken_out(uri: str, scrubbed: str) -> None:
@@ -29,8 +39,22 @@ def test_credentials_are_taken_out(uri: str, scrubbed: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *("accessToken", "apikey", "auth", "hf_token", "jwt", "key", "OSSAccessKeyId", "pass"),
+        *("passwd", "private_token", "pwd", "q-signature", "refresh_token", "secretkey", "subscription-key"),
+    ],
+)
+def test_a_parameter_that_is_a_credential_is_known_by_its_name(name: str) -> None:
+    assert without_userinfo(f"https://h/x?{name}=abc&page=1") == "https://h/x?page=1"
+
+
+@pytest.mark.parametrize(
     "uri",
     [
+        "https://h/?monkey=1&compass=2&max_tokens=3&design=4&author=5",
+        "https://h/token=1/x?",
+        "https://h/x#token",
         "sqlite:////home/me@work/mlflow.db",
         "http://host:5000/a@b",
         "http://host:80/a@b?mail=c@d",

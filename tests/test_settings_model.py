@@ -156,6 +156,7 @@ LIGHT = """
 """
 
 
+@pytest.mark.slow
 def test_who_does_not_use_it_does_not_load_pydantic(place: Path) -> None:
     """Nor what reads files that are not there."""
     (place / "train.py").write_text(textwrap.dedent(LIGHT.format(memory=MEMORY)))

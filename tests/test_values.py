@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PureWindowsPath
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -78,6 +79,14 @@ def test_a_number_becomes_a_float64(value: object, expected: float) -> None:
     assert type(found) is float
     assert found == expected or (math.isnan(found) and math.isnan(expected))
     assert math.copysign(1, found) == math.copysign(1, expected)
+
+
+def test_a_number_that_is_masked_is_missing() -> None:
+    hidden: Any = np.ma.array([1.0, 2.0], mask=True)
+
+    assert math.isnan(values.number(hidden.mean()))
+    assert math.isnan(values.number(hidden[:1]))
+    assert values.number(np.ma.array([7], mask=False)) == 7.0
 
 
 @given(st.floats())

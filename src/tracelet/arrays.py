@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from tracelet import values
 
-MANY: Final = 100_000  # arrays that are taken together
+MANY: Final = 20_000  # arrays that are taken together; more may have no end
 KINDS: Final = "biuf"  # of numpy's dtypes: bool, int, unsigned int, float
 SHOWN: Final = {"L": "HW", "RGB": "HWC", "RGBA": "HWC", "LA": "HWC"}
 """Pillow's modes whose bytes are an image of 8 bits a channel, and their layouts."""
@@ -33,6 +33,8 @@ class Raw(NamedTuple):
 def raw(value: Any) -> Raw:
     """Look at an array's bytes; a tensor of another device is brought here.
 
+    Of what a masked array hides nothing is told: it is NaN, or 0 in an array of integers.
+
     Raises:
         TypeError: It is no array of numbers; the message says what to do.
     """
@@ -46,7 +48,7 @@ def raw(value: Any) -> Raw:
     if numpy is None:  # then the value is nothing of numpy's either
         return _of_numbers(_listed(value))
     try:
-        made = numpy.asarray(value)
+        made = numpy.asarray(_filled(value) if values.is_masked(value) else value)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, and whatever refuses
         raise TypeError(f"a {values.class_of(value)} is no array of numbers: {error}") from error
     return _numpy(made)
@@ -55,12 +57,14 @@ def raw(value: Any) -> Raw:
 def joined(value: Any) -> Raw:
     """Look at the bytes of an array, or of all arrays in a list or another iterable, one after the other.
 
+    What a masked array hides is left out.
+
     Raises:
         TypeError: As in `raw`, or there is nothing in it.
     """
     if not is_many(value):
-        return raw(value)
-    found = [raw(one) for one in itertools.islice(cast("Iterable[Any]", value), MANY + 1)]
+        return _given(value)
+    found = [_given(one) for one in itertools.islice(cast("Iterable[Any]", value), MANY + 1)]
     if len(found) > MANY:
         raise TypeError(f"a {values.class_of(value)} that gives more than {MANY:,} arrays may have no end")
     if not found:
@@ -70,6 +74,16 @@ def joined(value: Any) -> Raw:
         found = [_numpy(numpy.concatenate([_flat(one, numpy) for one in found]))]
     pieces = tuple(piece for one in found for piece in one.pieces)
     return Raw(pieces, found[0].dtype, (sum(math.prod(one.shape) for one in found),))
+
+
+def _given(value: Any) -> Raw:
+    """Look at the elements that are not missing."""
+    return raw(value.compressed() if values.is_masked(value) else value)
+
+
+def _filled(value: Any) -> Any:
+    """Put NaN where an element is missing, or 0 where there is none: what is below a mask may be anything."""
+    return value.filled(math.nan if value.dtype.kind == "f" else 0)
 
 
 def is_many(value: Any) -> bool:
@@ -85,6 +99,11 @@ def is_many(value: Any) -> bool:
 
 def _knows_numpy(value: object) -> bool:
     return hasattr(type(value), "__array__")
+
+
+def is_numeric(array: Any) -> bool:
+    """Tell whether an array is one of numbers; of a tensor nothing else can be."""
+    return is_tensor(array) or getattr(getattr(array, "dtype", None), "kind", "") in {*KINDS}
 
 
 def is_tensor(value: object) -> bool:
@@ -154,8 +173,8 @@ def _numpy(made: Any) -> Raw:
 
 
 def _listed(value: Any) -> list[Any]:
-    if not isinstance(value, Iterable):
-        raise TypeError(f"a {values.class_of(value)} is no array of numbers")
+    if not isinstance(value, Iterable) or not hasattr(type(cast("object", value)), "__len__"):
+        raise TypeError(f"a {values.class_of(cast('object', value))} is no array of numbers")
     return list(cast("Iterable[Any]", value))
 
 

@@ -120,8 +120,8 @@ class Reader(Protocol):
 
         `RunStarted` comes first; `RunFinished` last, or not at all while the run goes on. Metrics of
         one name come oldest first. An `Artifact` has no digest and no reference: `download` gives
-        its bytes. The payload of an `Image` has a path instead of a digest, and is the encoded file;
-        a `Histogram` has counts. Where a journal is the store, all of them are as they were recorded.
+        its bytes. A payload has a path instead of a digest, and is the encoded file; a `Histogram` has
+        counts instead. Where a journal is the store, all of them are as they were recorded.
 
         Args:
             run: The tracker's own id of the run.

@@ -29,7 +29,9 @@ class Capture:
     Attributes:
         name: As in the setting `track_<name>`.
         install: Register this capture's patches; what they catch goes to the experiment.
+        settings: Names of settings that `install` is given, too, by name.
     """
 
     name: str
-    install: "Callable[[Patches, Experiment], None]"
+    install: "Callable[[Patches, Experiment], None] | Callable[..., None]"
+    settings: tuple[str, ...] = ()

@@ -33,8 +33,18 @@ def contained(function: Callable[P, R]) -> Callable[P, R | None]:
         except Exception as error:  # noqa: BLE001  the promise: no logging call raises
             report(error, getattr(function, "__qualname__", type(function).__name__))
             return None
+        except BaseException as error:  # a panic; what ends a program goes on
+            if not is_panic(error):
+                raise
+            report(error, getattr(function, "__qualname__", type(function).__name__))
+            return None
 
     return inside
+
+
+def is_panic(error: BaseException) -> bool:
+    """Tell whether a library of Rust's has failed, such as polars: pyo3 lets it pass `except Exception`."""
+    return type(error).__name__ == "PanicException"
 
 
 def report(error: BaseException, where: str) -> None:

@@ -33,7 +33,6 @@ _NOT_YET: Final = (
     "metrics_interval",
     "track_env",
     "track_git",
-    "track_lightning",
     "track_system",
 )
 

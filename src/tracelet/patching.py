@@ -8,6 +8,10 @@ serves everybody who listens to the method, so that runs may begin and end in an
 only the outermost captured call of a thread, whatever library it belongs to. Their errors are
 logged and swallowed. No module is imported for the user. After `Patches.uninstall` the very same
 object is back; where somebody else has patched on top of us, theirs stays and ours passes through.
+
+What a library computes on its way through a captured call need not be computed twice: functions can
+be *overheard*, and `overheard` tells the call's listeners what they made of an argument. It is
+forgotten when the captured call ends, so nothing of the user's is kept alive.
 """
 
 import functools
@@ -27,6 +31,9 @@ Listener: TypeAlias = Callable[..., object]
 Helper: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 """Given a call's arguments, positional and by name, returns those that original and listeners get."""
 
+_Wrapping: TypeAlias = Callable[[Callable[..., Any], "_Site"], Callable[..., Any]]
+"""Given an original and its site, makes the function that stands there instead."""
+
 _LOCK: Final = threading.RLock()
 """Held while sites and registrations change; never while something is imported or called."""
 
@@ -43,9 +50,12 @@ class _Here(threading.local):
     A captured call is synchronous, so a thread's flag is right for asyncio too, and gevent exchanges
     `threading.local` for one of its own. A context variable would be inherited by tasks that are
     started inside a captured call, and these would fall silent for good.
+
+    `inside` is whether it is in a captured call; once something was overheard there, it is what: the
+    arguments, by their ids, with what was made of them. So it ends with the call, at no cost of its own.
     """
 
-    inside = False
+    inside: "bool | dict[int, tuple[object, object]]" = False
 
 
 _here: Final = _Here()
@@ -73,8 +83,27 @@ class Patches:
         with _LOCK:
             if key in self._patches:
                 return
-            patch = self._patches[key] = _Patch(path, listener, helper)
+            wrapping = _listened if helper is None else functools.partial(_helped, helper)
+            patch = self._patches[key] = _Patch(path, listener, wrapping)
         _now_or_later(owner_module, patch)
+
+    @contained
+    def overhear(self, module: str, name: str) -> None:
+        """Note what a module's function makes of its first argument while a captured call runs.
+
+        Listeners ask for it with `overheard`. Outside of captured calls nothing is noted.
+
+        Args:
+            module: The module that calls the function by this name; it need not be imported yet.
+            name: The function's name. A library's version that has none is passed over.
+        """
+        key = (module, name)
+        with _LOCK:
+            if key in self._patches:
+                return
+            # No one is told, and yet each installation counts: the last one takes the patch back.
+            patch = self._patches[key] = _Patch(name, lambda: None, _noted, may_lack=True)
+        _now_or_later(module, patch)
 
     @contained
     def when_imported(self, module: str, then: Callable[[ModuleType], None]) -> None:
@@ -117,11 +146,12 @@ class _Wish:
 class _Patch:
     """One listener at one method."""
 
-    __slots__ = ("_helper", "_listener", "_path", "_site")
+    __slots__ = ("_listener", "_may_lack", "_path", "_site", "_wrapping")
 
-    def __init__(self, path: str, listener: Listener, helper: Helper | None) -> None:
+    def __init__(self, path: str, listener: Listener, wrapping: _Wrapping, *, may_lack: bool = False) -> None:
         self._path = path
-        self._helper = helper
+        self._wrapping = wrapping
+        self._may_lack = may_lack
         self._listener: Listener | None = listener
         self._site: _Site | None = None
 
@@ -136,13 +166,15 @@ class _Patch:
         except AttributeError:
             entry = None
         if entry is None or isinstance(entry, staticmethod | classmethod):
-            warn_once("%s has no method %s; tracelet does not listen to it", module.__name__, self._path)
+            if not self._may_lack:
+                message = "%s has no method %s; tracelet does not listen to it"
+                warn_once(message, module.__name__, self._path)
             return
 
         with _LOCK:
             if self._listener is None or self._site is not None:
                 return
-            self._site = _site_at(owner, name, self._helper)
+            self._site = _site_at(owner, name, self._wrapping)
             self._site.listeners = (*self._site.listeners, self._listener)
 
     def uninstall(self) -> None:
@@ -156,14 +188,13 @@ class _Site:
 
     __slots__ = ("_entry", "_name", "_own", "_owner", "listeners", "replacement")
 
-    def __init__(self, owner: Any, name: str, helper: Helper | None) -> None:
+    def __init__(self, owner: Any, name: str, wrapping: _Wrapping) -> None:
         self._owner = owner
         self._name = name
         self._own = name in owner.__dict__
         self._entry: Any = inspect.getattr_static(owner, name)
         self.listeners: tuple[Listener, ...] = ()
-        listened = _listened(_callable(self._entry), self)
-        self.replacement: Final = listened if helper is None else _helped(listened, helper, self)
+        self.replacement: Final = wrapping(_callable(self._entry), self)
 
     def install(self) -> None:
         setattr(self._owner, self._name, self.replacement)
@@ -178,14 +209,14 @@ class _Site:
             delattr(self._owner, self._name)
 
 
-def _site_at(owner: Any, name: str, helper: Helper | None) -> _Site:
+def _site_at(owner: Any, name: str, wrapping: _Wrapping) -> _Site:
     """Find the site at a method, or make one."""
     entry: object = owner.__dict__.get(name)
     site = getattr(entry, "__tracelet_site__", None)
     # Who wraps ours with `functools.wraps` copies this attribute too: it counts only on our own.
     if isinstance(site, _Site) and site.replacement is entry:
         return site
-    site = _Site(owner, name, helper)
+    site = _Site(owner, name, wrapping)
     site.install()
     return site
 
@@ -228,8 +259,9 @@ def _listened(original: Callable[..., Any], site: _Site) -> Callable[..., Any]:
     return call
 
 
-def _helped(listened: Callable[..., Any], helper: Helper, site: _Site) -> Callable[..., Any]:
-    """Make the function that stands where `listened` would, with a helper in front of it."""
+def _helped(helper: Helper, original: Callable[..., Any], site: _Site) -> Callable[..., Any]:
+    """Make the function that stands where `original` stood, with a helper in front of it."""
+    listened = _listened(original, site)
 
     @functools.wraps(listened)
     def call(*args: object, **kwargs: object) -> object:
@@ -241,6 +273,37 @@ def _helped(listened: Callable[..., Any], helper: Helper, site: _Site) -> Callab
         return listened(*args, **kwargs)
 
     return call
+
+
+def _noted(original: Callable[..., Any], site: _Site) -> Callable[..., Any]:
+    """Make the function that stands where `original` stood, and notes what it makes of its argument."""
+    here = _here
+
+    @functools.wraps(original)
+    def call(*args: object, **kwargs: object) -> object:
+        result = original(*args, **kwargs)
+        inside = here.inside
+        if inside and args and site.listeners:
+            # The argument is held, too: an id is another object's as soon as the first is gone.
+            if inside is True:
+                here.inside = {id(args[0]): (args[0], result)}
+            else:
+                inside[id(args[0])] = (args[0], result)
+        return result
+
+    call.__dict__["__tracelet_site__"] = site
+    return call
+
+
+def overheard(argument: object) -> Any:
+    """Return what an overheard function made of `argument` within this captured call; None if nothing.
+
+    For listeners: after their call has ended, there is nothing any more.
+    """
+    inside = _here.inside
+    if inside is True or inside is False:
+        return None
+    return inside.get(id(argument), (None, None))[1]
 
 
 def _now_or_later(name: str, patch: _Patch | _Wish) -> None:

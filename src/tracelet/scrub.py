@@ -6,26 +6,15 @@ A URI is stored without them; at delivery `restore_userinfo` finds them again in
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import unquote
 
-_SECRET: Final = frozenset(
-    {
-        "access_token",
-        "api_key",
-        "apikey",
-        "auth_token",
-        "client_secret",
-        "key",
-        "odbc_connect",  # a whole ODBC connection string, user and password included
-        "passwd",
-        "password",
-        "pwd",
-        "secret",
-        "sig",
-        "signature",
-        "token",
-    }
+_SECRET: Final = re.compile(
+    r"(?:^|.*[._-])(?:auth|jwt|key|pass|pwd|sig)$"
+    r"|.*(?:token|secret|passwd|password|passphrase|signature|authorization|credentials?)$"
+    r"|.*(?:api|access|private|secret)_?key(?:_?id)?$"  # a signed URL's, at Amazon: who has it may read
+    r"|odbc_connect$"  # a whole ODBC connection string, user and password included
 )
-"""Query parameters that are credentials, in lower case with `_` for `-`."""
+"""Names of parameters that are credentials, in lower case with `_` for `-`."""
 
 # As SQLAlchemy splits a database URI: a password may hold anything but "@", also "/" and "?".
 _USERINFO: Final = re.compile(r"[^:/?#@]*(?::[^@]*)?@")
@@ -33,6 +22,7 @@ _AUTHORITY: Final = re.compile(r"[^/?#]*@")  # as everybody else does: up to the
 # From a word's first character on only: else a long word without "://" is looked through again from
 # each of its characters, and a text of a megabyte takes an hour.
 _IN_TEXT: Final = re.compile(r"(?<![\w+.-])[\w+.-]+://[^\s'\"<>]+")
+_BETWEEN: Final = re.compile("([&;])")
 _WEB: Final = frozenset({"http", "https", "ws", "wss"})
 
 
@@ -50,17 +40,27 @@ def without_userinfo(uri: str) -> str:
 
 
 def _without_secrets(rest: str) -> str:
-    """Remove the credentials from a URI's query, and leave its other parameters in their order."""
+    """Remove the credentials from a URI's parameters, and leave the others in their order."""
     body, hash_, fragment = rest.partition("#")
     path, mark, query = body.partition("?")
-    kept = [part for part in query.split("&") if not _is_secret(part)]
-    if len(kept) == len(query.split("&")):
-        return rest
-    return path + (mark + "&".join(kept) if kept else "") + hash_ + fragment
+    head, semicolon, more = path.partition(";")  # as of JDBC
+    return head + _harmless(semicolon, more) + _harmless(mark, query) + _harmless(hash_, fragment)
 
 
-def _is_secret(parameter: str) -> bool:
-    return parameter.partition("=")[0].lower().replace("-", "_") in _SECRET
+def _harmless(mark: str, text: str) -> str:
+    """Leave out of parameters those that are credentials, and the mark before them if none is left."""
+    found = _BETWEEN.split(text)
+    kept: list[str] = []
+    is_secret = False
+    for between, parameter in zip(["", *found[1::2]], found[::2], strict=True):
+        name, equals, _ = parameter.partition("=")
+        if equals:
+            is_secret = _SECRET.match(unquote(name).lower().replace("-", "_")) is not None
+        elif between != ";":  # behind one, it may be the rest of a password
+            is_secret = False
+        if not is_secret:
+            kept += (between if kept else "", parameter)
+    return mark + "".join(kept) if kept else ""
 
 
 def restore_userinfo(stored: str, candidates: Iterable[str]) -> str:

@@ -46,7 +46,9 @@ class _Session:
 
     @guard.contained
     def _listen(self, name: str) -> None:
-        captures.load(name).install(self._patches, self.experiment)
+        capture = captures.load(name)
+        chosen = {setting: getattr(self._settings, setting) for setting in capture.settings}
+        capture.install(self._patches, self.experiment, **chosen)
 
     def stop(self, how: Status = "FINISHED", reason: str = "", *, wait: bool = True) -> Summary:
         return self.experiment.stop(how, reason, wait=wait)

@@ -26,8 +26,10 @@ def number(value: object) -> float:
     if isinstance(value, (str, bytes, bytearray)) or value is None:
         message = f"{reprlib.repr(value)} ({type(value).__name__}) is no number"
         raise TypeError(message)
-    item = getattr(value, "item", None)  # numpy's and torch's, also of CUDA tensors
     try:
+        if is_masked(value):  # its own item is what lies below the mask
+            value = cast("Any", value).astype("f8").filled(math.nan)
+        item = getattr(value, "item", None)  # numpy's and torch's, also of CUDA tensors
         found = cast("Any", item() if callable(item) else value)
         if found.__class__ is float or found.__class__ is int:  # nearly always
             return float(found)
@@ -98,6 +100,11 @@ def is_array(value: object) -> bool:
     """Tell whether a value is an array, a tensor, a scalar of such a library, a series or a data frame."""
     kind = type(value)  # some objects have any attribute that they are asked for, but not their classes
     return hasattr(kind, "shape") and any(hasattr(kind, way) for way in ("tolist", "numpy", "to_numpy"))
+
+
+def is_masked(value: object) -> bool:
+    """Tell whether a value is an array of numpy's in which elements may be missing."""
+    return hasattr(type(value), "filled")
 
 
 def elements(array: Any) -> object:

@@ -1,6 +1,7 @@
 """MLflow's SQLite stores, for the tests of its Writer."""
 
 import contextlib
+import hashlib
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live.servers import FaultProxy
-from tracelet import backends
-from tracelet.events import RunStarted
+from tracelet import arrays, backends
+from tracelet.events import Payload, RunStarted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,6 +56,38 @@ class Store:
         writer = self.writer()
         self.id = writer.open(RUN).id
         return writer
+
+    def blob(self, content: bytes, kind: str, **more: Any) -> Payload:
+        """Keep a file where the Writer finds blobs."""
+        digest = hashlib.sha256(content).hexdigest()
+        place = self.file.parent / "blobs"
+        place.mkdir(exist_ok=True)
+        (place / digest).write_bytes(content)
+        return Payload(digest, len(content), format=kind, **more)
+
+    def array(self, value: Any) -> Payload:
+        """Keep an array there."""
+        raw = arrays.raw(value)
+        data = self.blob(b"".join(raw.pieces), "")
+        return Payload(data.digest, data.size, dtype=raw.dtype, shape=raw.shape)
+
+    def files(self, below: str = "") -> list[str]:
+        """List the run's artifacts."""
+        found: list[str] = []
+        for entry in self.client.list_artifacts(self.id, below):
+            found += self.files(entry.path) if entry.is_dir else [entry.path]
+        return sorted(found)
+
+    def read(self, path: str) -> bytes:
+        return Path(self.client.download_artifacts(self.id, path)).read_bytes()
+
+    def events(self) -> list[Any]:
+        """Read the run back."""
+        reader = backends.reader(f"mlflow:{self.uri}")
+        try:
+            return list(reader.events(self.id))
+        finally:
+            reader.close()
 
     @property
     def client(self) -> "MlflowClient":

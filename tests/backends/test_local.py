@@ -133,6 +133,7 @@ def numbered(events: Sequence[Event]) -> list[Event]:
     return found
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(histories=st.lists(HISTORIES, min_size=1, max_size=3))
 def test_whatever_is_recorded_comes_back_equal_and_oldest_first(

@@ -14,7 +14,7 @@ from tracelet.events import Artifact, Event, Lost, Metric, Note, Params, RunFini
 
 BACKEND = backends.load("mlflow")
 NOW = RUN.time
-pytestmark = WARNINGS
+pytestmark = [pytest.mark.slow, *WARNINGS]
 
 
 def blob(store: Store, digest: str, content: bytes) -> Artifact:

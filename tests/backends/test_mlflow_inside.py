@@ -16,7 +16,7 @@ from mlflow.tracking._tracking_service import utils
 from tests.backends.conftest import WARNINGS, Store
 from tracelet.backends.mlflow.inside import attach
 
-pytestmark = WARNINGS
+pytestmark = [pytest.mark.slow, *WARNINGS]
 
 STACK: Final = "_active_run_stack"
 CLIENT: Final = "MlflowClient"

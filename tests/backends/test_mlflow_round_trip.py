@@ -6,6 +6,7 @@ of what was recorded, with long values cut as `Limits` say; and nothing else.
 
 import itertools
 import tempfile
+import wave
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,47 +18,52 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from tests.backends.conftest import BACKEND, WARNINGS, Store
+from tests.backends.delivering import deliver
+from tests.backends.made_up import (
+    DEFINITION,
+    HISTOGRAM,
+    LAYOUT,
+    NAME,
+    NOW,
+    PAYLOADS,
+    STEP,
+    TEXT,
+    TIME,
+    VALUE,
+    with_digest,
+)
 from tests.journal.support import DEEP
 from tracelet import backends
 from tracelet.backends.mlflow.held import held
 from tracelet.events import (
+    SERIES,
     Artifact,
+    Audio,
+    Bundle,
+    Definition,
     Event,
-    Histogram,
+    Figure,
     Image,
+    Layout,
     Metric,
-    Moments,
     Note,
     Params,
-    Payload,
     RunFinished,
     RunStarted,
     Tags,
     Text,
+    Video,
 )
 from tracelet.journal import blobs, status
-from tracelet.journal.locks import this_host, this_process
-from tracelet.journal.writer import Writer
-from tracelet.relay.delivery import Delivery
 
 pytestmark = [*WARNINGS, pytest.mark.slow]
 
-NOW: Final = 1_700_000_000.123
 CUT: Final = {
     "param": BACKEND.limits.param_value,
     "tag": BACKEND.limits.tag_value,
     "note": BACKEND.limits.note,
 }
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-LONG = st.builds(lambda text, times: text * times, st.text("aé漢😀 ", min_size=1), st.integers(1000, 9000))
-VALUE = TEXT | LONG
-# Any, and much of what the mapping of names is about; some too long, which differ at the end alone.
-NAME = st.one_of(
-    TEXT.filter(bool),
-    st.sampled_from(["loss", "a/b", "a//b", "/a", "../a", "a/", ".", "_0x41_", "a_0xh0123456789abcdef_"]),
-    st.builds(lambda text, end: text * 300 + end, st.sampled_from("ab#漢/"), st.sampled_from("abc")),
-).filter(lambda name: not name.startswith(("mlflow.", "tracelet.")))
 POINT = st.tuples(
     st.floats() | st.sampled_from([0.0, -0.0, 0.1, 1.7976931348623157e308, 5e-324]),
     st.none() | st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 2),
@@ -83,34 +89,6 @@ ARTIFACTS = st.dictionaries(
         ]
     ),
     st.binary(max_size=20),
-)
-
-
-STEP = st.none() | st.integers(-(2**63), 2**63 - 1)
-TIME = st.just(NOW) | st.floats(0, 1e10)
-NUMBERS = st.lists(st.floats(0, 1e9) | st.just(0.1), min_size=1, max_size=5)
-# Grey, of some pixels; what becomes of other arrays is for the tests of `media`.
-PIXELS = Payload("", 6, dtype="uint8", shape=(2, 3))
-IMAGE = st.builds(
-    lambda shades, **given: (bytes(shades), Image(data=PIXELS, layout="HW", **given)),
-    st.binary(min_size=6, max_size=6),
-    name=NAME,
-    step=STEP,
-    time=TIME,
-    ordinal=st.integers(0, 9),
-    caption=TEXT,
-    boxes=st.lists(st.tuples(*[st.floats(0, 9)] * 4), max_size=2).map(tuple),
-)
-HISTOGRAM = st.builds(
-    lambda counts, moments, **given: Histogram(
-        counts=tuple(counts), limits=tuple(map(float, range(len(counts) + 1))), moments=moments, **given
-    ),
-    NUMBERS,
-    st.none() | st.builds(Moments, *[st.floats(allow_nan=False)] * 5),
-    name=NAME,
-    step=STEP,
-    time=TIME,
-    ordinal=st.integers(0, 9),
 )
 
 
@@ -153,44 +131,9 @@ EVENTS = st.tuples(
         max_size=4,
     ),
     st.lists(HISTOGRAM, max_size=3),
+    st.lists(LAYOUT | DEFINITION, max_size=2),
 ).map(lambda lists: [event for events in lists for event in events])
 END = st.builds(RunFinished, st.floats(1, 1e10), st.sampled_from(["FINISHED", "FAILED", "KILLED"]), TEXT)
-
-
-def deliver(
-    place: Path, store: Store, run: RunStarted, events: Iterable[Event], end: RunFinished | None
-) -> str:
-    """Record a run, deliver all of it as a relay does, and return what MLflow calls it."""
-    writer = Writer(place)
-    assert writer.event(run)
-    for event in events:
-        if not isinstance(event, Metric):
-            assert writer.event(event)
-        elif event.step is None:
-            assert writer.stepless(event.name, event.value, event.time)
-        else:
-            assert writer.scalar(event.name, event.value, event.step, event.time)
-    if end is not None:
-        assert writer.finish(end)
-    writer.close()
-    target = status.Target("mlflow", store.options)
-    said = status.RunFile(
-        run_id=run.run_id,
-        name=run.name,
-        project=run.project,
-        time=run.time,
-        trainer=this_process(),
-        host=this_host(),
-        directory=str(place),
-        python="",
-        targets={"mlflow": target},
-    )
-    status.write_run(place, said)
-    delivery = Delivery(place, "mlflow", BACKEND, {**store.options, "experiment": run.project, "user": ""})
-    while delivery.step():
-        pass
-    assert [*status.rejects(place, "mlflow")] == []
-    return status.read_delivery(place, "mlflow").id
 
 
 def cut(text: str, what: str) -> str:
@@ -198,22 +141,28 @@ def cut(text: str, what: str) -> str:
     return text if len(text) <= CUT[what] else text[: CUT[what] - 1] + "…"
 
 
+def bare(event: Any) -> Any:
+    """Leave out what only the bytes of a payload tell: where it is, and how large."""
+    data = event.data and msgspec.structs.replace(event.data, path="", size=0)
+    return msgspec.structs.replace(event, data=data)
+
+
 def in_series(events: Iterable[Event]) -> dict[str, set[Any]]:
-    """Tell what a run holds of texts, images and histograms, each once."""
-    found: dict[str, set[Any]] = {"texts": set(), "images": set(), "histograms": set()}
+    """Tell what a run holds of entries of series, layouts and bundles, each once."""
+    found: dict[str, set[Any]] = {}
     for event in events:
         if isinstance(event, Text):
-            found["texts"].add((event.name, event.step, event.time, event.text))
-        elif isinstance(event, Image):
-            found["images"].add((event.name, event.step, event.time, event.caption, event.boxes))
-        elif isinstance(event, Histogram):
-            found["histograms"].add(event)
+            found.setdefault("texts", set()).add((event.name, event.step, event.time, event.text))
+        elif isinstance(event, (*SERIES, Bundle)):
+            found.setdefault(type(event).__name__, set()).add(repr(bare(event)))
+        elif isinstance(event, Layout):
+            found.setdefault("layouts", set()).add(event)
     return found
 
 
 def at_rest(events: Sequence[Event]) -> dict[str, Any]:
     """Tell what a run holds in the end: each point once, and of all else of one name the last."""
-    found: dict[str, Any] = {"tags": {}, "params": {}, "points": set(), "artifacts": {}}
+    found: dict[str, Any] = {"tags": {}, "params": {}, "points": set(), "artifacts": {}, "definitions": {}}
     for event in events:
         if isinstance(event, RunStarted):
             found |= {"run": (event.run_id, event.name, event.project, event.time, event.parent)}
@@ -229,6 +178,8 @@ def at_rest(events: Sequence[Event]) -> dict[str, Any]:
             found["points"].add(BACKEND.identity(event))
         elif isinstance(event, Artifact):
             found["artifacts"][event.path] = event.size
+        elif isinstance(event, Definition):
+            found["definitions"][event.name] = event
         elif isinstance(event, RunFinished):
             found["end"] = event
     found |= in_series(events)
@@ -236,6 +187,20 @@ def at_rest(events: Sequence[Event]) -> dict[str, Any]:
     found["params"] = {name: cut(str(value), "param") for name, value in found["params"].items()}
     found["note"] = cut(found["note"], "note")
     return found
+
+
+def is_one_of(file: Path, event: Any, payloads: list[tuple[bytes, Any]]) -> bool:
+    """Tell whether a file that came back shows what was sent."""
+    sent = {content for content, one in payloads if type(one) is type(event) and one.name == event.name}
+    if isinstance(event, Video) and event.data.format == "gif":
+        return file.read_bytes().startswith(b"GIF8")
+    if isinstance(event, (Image, Figure)) and event.data.format == "png":
+        with Pillow.open(file) as picture:
+            return bool(getattr(event, "boxes", ())) or picture.tobytes() in sent
+    if isinstance(event, Audio) and event.data.format == "wav":
+        with wave.open(str(file)) as sound:
+            return sound.readframes(99) in sent
+    return file.read_bytes() in sent
 
 
 @settings(
@@ -247,7 +212,7 @@ def at_rest(events: Sequence[Event]) -> dict[str, Any]:
     run=RUN,
     events=EVENTS,
     contents=ARTIFACTS,
-    images=st.lists(IMAGE, max_size=3),
+    payloads=PAYLOADS,
     end=END | st.none(),
 )
 def test_what_is_written_comes_back(
@@ -256,7 +221,7 @@ def test_what_is_written_comes_back(
     run: RunStarted,
     events: list[Event],
     contents: dict[str, bytes],
-    images: list[tuple[bytes, Image]],
+    payloads: list[tuple[bytes, Any]],
     end: RunFinished | None,
 ) -> None:
     place = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -266,14 +231,12 @@ def test_what_is_written_comes_back(
         digest, size = blobs.keep(place, place / "file")
         events = [*events, Artifact(time=NOW, path=path, size=size, digest=digest)]
 
-    shades: dict[str, list[bytes]] = {}
-    for pixels, image in images:
-        digest, _ = blobs.keep_bytes(place, [pixels])
-        data = msgspec.structs.replace(PIXELS, digest=digest)
-        events = [*events, msgspec.structs.replace(image, data=data)]
-        shades.setdefault(image.name, []).append(pixels)
+    for content, event in payloads:
+        events = [*events, with_digest(event, blobs.keep_bytes(place, [content])[0])]
 
-    number = deliver(place, store, run, events, end)
+    started = [run, *events, *([end] if end else [])]
+    number = deliver(place, BACKEND, {**store.options, "experiment": run.project, "user": ""}, started)
+    assert [*status.rejects(place, "mlflow")] == []
 
     reader = backends.reader(f"mlflow:{store.uri}")
     back = list(reader.events(number))
@@ -287,8 +250,11 @@ def test_what_is_written_comes_back(
     for path, content in contents.items():
         reader.download(number, path, place / "back")
         assert (place / "back").read_bytes() == content
-    for image in (event for event in back if isinstance(event, Image)):
-        reader.download(number, image.data.path, place / "back.png")
-        with Pillow.open(place / "back.png") as picture:
-            assert image.boxes or picture.tobytes() in shades[image.name]
+    for event in back:
+        data = getattr(event, "data", None)
+        if data is None:
+            continue
+        reader.download(number, data.path, place / "back")
+        assert (place / "back").stat().st_size == data.size
+        assert is_one_of((place / "back"), event, payloads)
     reader.close()

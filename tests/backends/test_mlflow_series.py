@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from tests.backends.conftest import BACKEND, NOW, WARNINGS, Store
-from tracelet import arrays, backends
+from tracelet import backends
 from tracelet.backend import Reader
 from tracelet.backends.mlflow import series
 from tracelet.backends.mlflow.held import held
@@ -23,7 +23,7 @@ from tracelet.events import Artifact, Histogram, Image, Moments, Payload
 from tracelet.inputs import pictures
 from tracelet.names import NameMap
 
-pytestmark = WARNINGS
+pytestmark = [pytest.mark.slow, *WARNINGS]
 
 MILLISECONDS: Final = round(NOW * 1000)
 SHADES: Final = np.random.default_rng(1).integers(0, 256, (5, 6, 3)).astype("u1")
@@ -36,37 +36,14 @@ def reader(store: Store) -> Iterator[Reader]:
     reader.close()
 
 
-def kept(store: Store, raw: arrays.Raw) -> Payload:
-    """Keep an array where the store's Writer finds blobs."""
-    content = b"".join(raw.pieces)
-    place = store.file.parent / "blobs"
-    place.mkdir(exist_ok=True)
-    digest = f"{abs(hash(content)):064x}"
-    (place / digest).write_bytes(content)
-    return Payload(digest, len(content), dtype=raw.dtype, shape=raw.shape)
-
-
 def image(store: Store, array: Any = SHADES, **more: Any) -> Image:
     found = pictures.pixels(array, None)
     given = {"time": NOW, "name": "a/b", "step": 3, **more}
-    return Image(**{"data": kept(store, found.raw), "layout": found.layout, **given})
+    return Image(**{"data": store.array(array), "layout": found.layout, **given})
 
 
 def histogram(store: Store, values: Any, **more: Any) -> Histogram:
-    return Histogram(
-        **{"time": NOW, "name": "a/b", "step": 3, "data": kept(store, arrays.raw(values)), **more}
-    )
-
-
-def files(store: Store, below: str) -> list[str]:
-    found: list[str] = []
-    for entry in store.client.list_artifacts(store.id, below):
-        found += files(store, entry.path) if entry.is_dir else [entry.path]
-    return sorted(found)
-
-
-def read(store: Store, path: str) -> bytes:
-    return Path(store.client.download_artifacts(store.id, path)).read_bytes()
+    return Histogram(**{"time": NOW, "name": "a/b", "step": 3, "data": store.array(values), **more})
 
 
 def pixels(file: bytes) -> Any:
@@ -79,7 +56,7 @@ def read_back(reader: Reader, run: str, kind: type) -> list[Any]:
 
 def test_an_image_is_called_as_mlflows_own_client_calls_it(store: Store) -> None:
     store.open().write([image(store)])
-    ours = files(store, "images")
+    ours = store.files("images")
     other = store.client.create_run("0").info.run_id
     store.client.log_image(other, SHADES, key="a/b", step=3, timestamp=MILLISECONDS)
 
@@ -91,7 +68,7 @@ def test_an_image_is_called_as_mlflows_own_client_calls_it(store: Store) -> None
     assert store.run.data.tags[tag] == store.client.get_run(other).data.tags[tag]
     for mine, its in zip(ours, theirs, strict=True):
         content = Path(store.client.download_artifacts(other, its)).read_bytes()
-        one, two = (Pillow.open(io.BytesIO(file)) for file in (read(store, mine), content))
+        one, two = (Pillow.open(io.BytesIO(file)) for file in (store.read(mine), content))
         assert (one.format, one.size, one.mode) == (two.format, two.size, two.mode)
         if mine.endswith(".png"):
             assert np.array_equal(np.asarray(one), SHADES)
@@ -105,8 +82,8 @@ def test_a_repetition_makes_no_second_image_or_histogram(store: Store) -> None:
     for event in batch:
         store.open().write([event])
 
-    assert len(files(store, "images")) == 3
-    assert len(files(store, "histograms")) == 1
+    assert len(store.files("images")) == 3
+    assert len(store.files("histograms")) == 1
 
 
 def test_what_differs_in_anything_is_another_image(store: Store) -> None:
@@ -122,7 +99,7 @@ def test_what_differs_in_anything_is_another_image(store: Store) -> None:
     for event in several:
         writer.write([event])
 
-    assert len([path for path in files(store, "images") if path.endswith(".png")]) == len(several)
+    assert len([path for path in store.files("images") if path.endswith(".png")]) == len(several)
 
 
 def test_nothing_but_images_lies_where_mlflows_page_reads_names(store: Store) -> None:
@@ -143,9 +120,9 @@ def test_a_histogram_is_a_file_that_a_person_can_read(store: Store) -> None:
 
     store.open().write([histogram(store, values)])
 
-    (path,) = files(store, "histograms")
+    (path,) = store.files("histograms")
     assert re.fullmatch(rf"histograms/a/b/step-00000003\+{MILLISECONDS}\+[0-9a-f]{{8}}\.json", path)
-    said = json.loads(read(store, path))
+    said = json.loads(store.read(path))
     finite = values[2:].astype("f8")
     counts, limits = np.histogram(finite, 64)
     assert (said["counts"], said["limits"]) == (counts.tolist(), limits.tolist())
@@ -199,7 +176,7 @@ def test_a_name_that_is_too_long_for_a_file_comes_back_whole(store: Store, reade
         assert back.name.endswith("x_0xh0123456789abcdef_")
     else:
         assert back.name == expected
-    assert all(len(Path(path).name.encode()) <= 255 for path in files(store, "images"))
+    assert all(len(Path(path).name.encode()) <= 255 for path in store.files("images"))
 
 
 def test_what_plain_mlflow_users_log_comes_back_as_images(
@@ -245,7 +222,7 @@ def test_an_image_is_scaled_to_the_size_that_was_asked_for(store: Store) -> None
     store.options["max_image_size"] = "300"
     store.open().write([image(store, np.zeros((100, 100, 3), "u1"))])
 
-    assert [pixels(read(store, path)).shape[:2] for path in files(store, "images")] == [(256, 256), (10, 10)]
+    assert [pixels(store.read(path)).shape[:2] for path in store.files("images")] == [(256, 256), (10, 10)]
 
 
 @pytest.mark.parametrize("gone", [True, False])

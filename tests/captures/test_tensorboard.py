@@ -2,7 +2,6 @@
 
 import gc
 import inspect
-import logging
 import os
 import pickle  # noqa: TID251  what users do with the classes that we patch
 import subprocess
@@ -11,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -20,51 +19,11 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard import writer as torch_writer
 
-from tracelet.captures.tensorboard import install, location, relative
+from tests.captures.notebooks import Heard, Notebook
+from tracelet.captures.tensorboard import install
 from tracelet.patching import Patches
 
 ORIGINAL: Final = vars(torch_writer.SummaryWriter)["add_scalar"]
-
-
-class Heard(NamedTuple):
-    name: str
-    value: Any
-    step: Any
-    time: float | None
-
-
-class Notebook:
-    """Notes what a capture hands over, as it was handed over; an experiment converts it and keeps it."""
-
-    def __init__(self) -> None:
-        self.heard: list[Heard] = []
-        self.texts: list[tuple[str, str, Any, float | None]] = []
-        self.params: dict[str, Any] = {}
-        self.histograms: list[tuple[str, Any]] = []
-        self.images: list[tuple[str, Any]] = []
-
-    def text(self, name: str, text: str, step: object, time: float | None) -> None:
-        self.texts.append((name, text, step, time))
-
-    def log_params(self, params: dict[str, Any]) -> None:
-        self.params |= params
-
-    def histogram(self, name: str, _values: object, step: object, *_: object, **_more: object) -> None:
-        self.histograms.append((name, step))
-
-    def image(self, name: str, _image: object, step: object, *_: object, **_more: object) -> None:
-        self.images.append((name, step))
-
-    def scalar(self, name: str, value: object, step: object, time: float | None) -> None:
-        self.heard.append(Heard(name, value, step, time))
-
-    @property
-    def names(self) -> list[str]:
-        return [heard.name for heard in self.heard]
-
-
-def hear(patches: Patches, notebook: Any) -> None:
-    install(patches, notebook)
 
 
 class Describing(SummaryWriter):
@@ -77,8 +36,9 @@ class Describing(SummaryWriter):
 @pytest.fixture
 def notebook() -> Iterator[Notebook]:
     """A notebook that hears every writer of this process."""
-    notebook, patches = Notebook(), Patches()
-    hear(patches, notebook)
+    notebook: Any = Notebook()
+    patches = Patches()
+    install(patches, notebook)
 
     yield notebook
 
@@ -138,6 +98,34 @@ patches = Patches()
 """
 
 
+@pytest.mark.slow
+def test_a_compiled_function_is_heard_and_nothing_of_ours_is_compiled() -> None:
+    heard = run_script("""
+install(patches, Notebook())
+import torch
+from torch._dynamo import config
+from torch.utils.tensorboard import SummaryWriter
+
+writer = SummaryWriter('runs/a')
+
+@torch.compile(backend='eager')
+def train(batch, step):
+    loss = batch.sum()
+    writer.add_scalar('loss', loss, step)
+    return loss
+
+with config.patch(fail_on_recompile_limit_hit=True):  # as where each recompiling is an error
+    for step in range(config.recompile_limit + 2):
+        train(torch.full((2,), float(step)), step)
+writer.close()
+""")
+
+    assert [line.split()[:3] for line in heard.splitlines()] == [
+        ["loss", str(2.0 * step), str(step)] for step in range(10)
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["import, install", "install, import"])
 def test_a_script_imports_torch_before_or_after(order: str) -> None:
     lines = {
@@ -155,6 +143,7 @@ def test_a_script_imports_torch_before_or_after(order: str) -> None:
     assert heard.splitlines() == ["loss 0.5 1 None", "False"]
 
 
+@pytest.mark.slow
 def test_installing_imports_nothing_for_the_user() -> None:
     loaded = run_script(
         "install(patches, Notebook())\n"
@@ -178,7 +167,6 @@ def test_values_are_handed_over_as_they_were_given(
         True,
         np.float64(0.1),
         np.float32(0.1),
-        torch.tensor([0.1]),
         float("inf"),
     ]
 
@@ -187,6 +175,20 @@ def test_values_are_handed_over_as_they_were_given(
 
     assert all(heard.value is value for heard, value in zip(notebook.heard, values, strict=True))
     assert [heard.step for heard in notebook.heard] == list(range(len(values)))
+
+
+def test_of_a_tensor_its_number_is_handed_over(
+    notebook: Notebook, open_writer: Callable[..., SummaryWriter]
+) -> None:
+    writer, tensors = open_writer("runs/a"), [torch.tensor([0.1]), torch.tensor(0.1, dtype=torch.float64)]
+    # What torch makes float16 of, which holds the first of them, and neither of the others.
+    brief = [torch.tensor(number, dtype=torch.bfloat16) for number in (0.1, 1e30, 1e-30)]
+
+    for tensor in [*tensors, *brief]:
+        writer.add_scalar("value", tensor, 1)
+
+    assert [float(heard.value) for heard in notebook.heard] == [one.item() for one in [*tensors, *brief]]
+    assert [type(heard.value) for heard in notebook.heard] == [float] * 3 + [torch.Tensor] * 2
 
 
 def test_a_numbers_text_is_a_number(notebook: Notebook, open_writer: Callable[..., SummaryWriter]) -> None:
@@ -232,8 +234,9 @@ def test_event_files_are_what_they_would_be_without_us(tmp_path: Path) -> None:
             writer.add_hparams({"lr": 0.1}, {"accuracy": 0.9}, run_name="hparams")
 
     script(tmp_path / "bare")
-    patches, notebook = Patches(), Notebook()
-    hear(patches, notebook)
+    notebook: Any = Notebook()
+    patches = Patches()
+    install(patches, notebook)
     script(tmp_path / "heard")
     patches.uninstall()
 
@@ -284,103 +287,6 @@ def test_a_closed_writer_that_goes_on_is_still_heard(
     assert notebook.names == ["loss"]
 
 
-def test_two_directories_do_not_share_a_name(
-    notebook: Notebook, open_writer: Callable[..., SummaryWriter], tmp_path: Path
-) -> None:
-    for directory in ("runs/a", "runs/a/val", "runs/b", "runs/deep/c", "elsewhere", "runs"):
-        open_writer(directory).add_scalar("loss", 0.5, 1)
-
-    outside = (tmp_path / "elsewhere").as_posix().lstrip("/")
-    assert notebook.names == [
-        "loss",
-        "val/loss",
-        "b/loss",
-        "deep/c/loss",
-        f"{outside}/loss",
-        "runs/loss",
-    ]
-
-
-def test_two_writers_in_one_directory_share_their_names(
-    notebook: Notebook, open_writer: Callable[..., SummaryWriter], tmp_path: Path
-) -> None:
-    open_writer("runs/a").add_scalar("loss", 0.5, 1)
-    open_writer("runs/../runs/a/").add_scalar("loss", 0.25, 2)
-    (tmp_path / "latest").symlink_to(tmp_path / "runs/a")
-    open_writer("latest").add_scalar("loss", 0.125, 3)
-    with SummaryWriter("runs/a") as relative_writer:
-        relative_writer.add_scalar("loss", 0.0, 4)
-    with SummaryWriter(Path("runs/a")) as path_writer:  # pyright: ignore[reportArgumentType]
-        path_writer.add_scalar("loss", 0.0, 5)
-
-    assert notebook.names == ["loss"] * 5
-
-
-def test_a_directory_stays_the_same_when_the_script_changes_its_own(
-    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A relative directory is looked up at each write: without this one, the writer itself would fail.
-    (tmp_path / "elsewhere/runs/a").mkdir(parents=True)
-
-    with SummaryWriter("runs/a") as writer:
-        writer.add_scalar("loss", 0.5, 1)
-        monkeypatch.chdir(tmp_path / "elsewhere")
-        writer.add_scalar("loss", 0.5, 2)
-        writer.add_scalar("accuracy", 0.5, 2)
-
-    assert notebook.names == ["loss", "loss", "accuracy"]
-
-
-def test_names_that_would_clash_are_counted(
-    notebook: Notebook, open_writer: Callable[..., SummaryWriter]
-) -> None:
-    first = open_writer("runs/a")
-    below, beside = open_writer("runs/a/b"), open_writer("runs/b")
-
-    for _ in range(2):
-        first.add_scalar("b/loss", 0.5, 1)
-        below.add_scalar("loss", 0.5, 1)
-        beside.add_scalar("loss", 0.5, 1)
-    first.add_scalar("b/loss (2)", 0.5, 1)
-
-    assert notebook.names == ["b/loss", "b/loss (2)", "b/loss (3)"] * 2 + ["b/loss (2) (2)"]
-
-
-def test_the_second_directory_is_announced_once(
-    notebook: Notebook, open_writer: Callable[..., SummaryWriter], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-
-    for directory in ("runs/a", "runs/b", "runs/c", "runs/b"):
-        open_writer(directory).add_scalar("loss", 0.5, 1)
-
-    assert [record.levelname for record in caplog.records] == ["INFO"]
-    assert "begin with 'b/'" in caplog.text
-    assert notebook.names == ["loss", "b/loss", "c/loss", "b/loss"]
-
-
-@pytest.mark.parametrize(
-    ("place", "first", "prefix"),
-    [
-        ("/runs", "/runs", ""),
-        ("/other", "/runs", "other"),
-        ("/", "/runs", ""),
-        ("/runs/a", "/", "runs/a"),
-        ("/work/runs2", "/work/runs", "runs2"),
-        ("/work/runs/a/b", "/work/runs", "a/b"),
-        ("/data/x", "/work/runs/a", "data/x"),
-        ("gs://bucket/runs/b", "gs://bucket/runs/a", "b"),
-        ("gs://bucket/runs/b", "/work/runs", "gs://bucket/runs/b"),
-    ],
-)
-def test_a_prefix_leads_from_the_first_directory_to_another(place: str, first: str, prefix: str) -> None:
-    assert relative(place, first) == prefix
-
-
-def test_a_directory_in_a_bucket_is_no_path() -> None:
-    assert location("gs://bucket/runs//a/") == "gs://bucket/runs//a"
-
-
 def test_no_writer_is_kept_alive(notebook: Notebook) -> None:
     writer = SummaryWriter("runs/a")
     writer.add_scalar("loss", 0.5, 1)
@@ -418,11 +324,12 @@ def test_threads_are_all_heard(notebook: Notebook, open_writer: Callable[..., Su
 
 
 def test_installing_a_hundred_times_nests_nothing(open_writer: Callable[..., SummaryWriter]) -> None:
-    writer, notebook = open_writer("runs/a"), Notebook()
+    notebook: Any = Notebook()
+    writer = open_writer("runs/a")
 
     for step in range(100):
         patches = Patches()
-        hear(patches, notebook)
+        install(patches, notebook)
         writer.add_scalar("loss", 0.5, step)
         depth = len(inspect.getmro(SummaryWriter)), vars(SummaryWriter)["add_scalar"].__wrapped__
         patches.uninstall()

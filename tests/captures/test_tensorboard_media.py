@@ -221,18 +221,6 @@ def test_a_call_that_fails_fails_as_always_and_is_not_recorded(
     assert not list(exp.directory.glob("blobs/*/*"))
 
 
-def test_a_figure_arrives_as_the_picture_that_torch_makes_of_it(
-    writer: Any, heard: Callable[[type], list[Any]]
-) -> None:
-    pytest.importorskip("matplotlib").use("agg")
-    from matplotlib.figure import Figure
-
-    figure = Figure()
-    writer.add_figure("a", figure, 1, close=False)
-
-    assert [(image.name, image.layout) for image in heard(Image)] == [("a", "CHW")]
-
-
 def test_another_log_directory_is_a_prefix_here_too(writer: Any, heard: Callable[[type], list[Any]]) -> None:
     writer.add_image("a", torch.zeros(3, 2, 2), 1)
     writer.add_histogram("a", torch.zeros(3), 1)

@@ -58,7 +58,9 @@ def test_it_shows_in_what_runs_differ_and_what_became_of_their_metrics(place: Pa
     assert accuracy.endswith("0.5")
 
 
-@pytest.mark.parametrize(("by", "values"), [("last", ["2", "5"]), ("min", ["1", "4"]), ("max", ["3", "5"])])
+@pytest.mark.parametrize(
+    ("by", "values"), [("last", ["2", "5"]), ("min", ["1", "4"]), ("max", ["3", "5"]), ("mean", ["2", "4.5"])]
+)
 def test_which_value_of_a_metric_is_compared_can_be_chosen(place: Path, by: str, values: list[str]) -> None:
     run(place, 1, loss=[3.0, 1.0, 2.0])
     run(place, 2, loss=[4.0, 5.0])
@@ -166,7 +168,7 @@ def test_runs_elsewhere_are_compared_as_those_here(place: Path) -> None:
         (["run1", "000001"], "nothing to compare"),
         (["run1", "run3"], "no run 'run3'"),
         (["run1", "run2", "--plot", "los"], "Did you mean 'loss'?"),
-        (["run1", "run2", "--by", "mean"], "'mean' is not one of"),
+        (["run1", "run2", "--by", "median"], "'median' is not one of"),
         (["run1", "run2", "--json", "--plot", "loss"], "--json prints one document"),
     ],
 )

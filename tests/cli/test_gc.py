@@ -102,7 +102,7 @@ def test_older_than_deletes_delivered_runs_before_their_retention_ends(place: Pa
     delivered(new_run(place, run_id="old"), ago=8 * 86400)
     delivered(new_run(place, run_id="young"), ago=6 * 86400)
 
-    result = inside("gc", "--older-than", "7d")
+    result = inside("gc", "--older-than", "7d", "--yes")
 
     assert result.code == 0
     assert "old  deleted" in result.out
@@ -161,6 +161,7 @@ def test_no_blob_is_an_orphan_where_its_record_may_be_damaged(place: Path) -> No
     assert unnamed.exists()
 
 
+@pytest.mark.slow
 def test_a_start_that_was_killed_leaves_nothing_and_one_that_goes_on_is_left(place: Path) -> None:
     def started(run_id: str) -> Path:
         directory = shelf.create(place / ".tracelet", run_id)

@@ -1,7 +1,11 @@
 """Runs that stay here: taken to a tracker, and kept although a tracker has them."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.cli.inside import inside
 from tests.cli.making import FINISHED, memory, new_run, running
@@ -12,6 +16,27 @@ from tracelet.journal.status import Target
 from tracelet.journal.writer import Writer
 from tracelet.testing.memory import stored
 
+KILLED: Final = """
+import os, signal
+import matplotlib.figure, numpy as np, torch
+import tracelet
+
+exp = tracelet.start_logging("killed", "demo", "local")
+drawn = matplotlib.figure.Figure()
+drawn.add_subplot().plot([1, 2])
+exp.define_metric("loss", summary="min")
+exp.log_metric("loss", 0.5, 1)
+exp.log_metric("loss", 0.25, 2)
+exp.log_image("i", np.zeros((3, 4), "u1"), 1)
+exp.log_figure("f", drawn, 1)
+exp.log_histogram("h", torch.ones(5), 1)
+exp.log_audio("a", torch.zeros(100), 1, rate=8000)
+exp.log_video("v", torch.zeros(1, 3, 3, 4, 4), 1)
+exp.log_html("p", "<b>p</b>", 1)
+exp.log_confusion_matrix("t", [0, 1], [0, 0], 1)
+exp.log_model("m", torch.nn.Linear(1, 1), 1, aliases=["best"])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 LOCAL: Final = {"local": Target("local", relayed=False)}
 
 
@@ -109,6 +134,29 @@ def test_images_and_histograms_that_are_gone_are_named_too(place: Path) -> None:
     assert result.code == 1
     assert "the bytes of 2 files are gone" in result.out
     assert "samples (image abababab), weights (histogram abababab)" in result.out
+
+
+@pytest.mark.slow
+def test_what_has_bytes_is_here_although_its_process_was_killed_after_the_call(place: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED], cwd=place, timeout=120, check=False)
+
+    shown = inside("show", "killed", "--json").json
+    copied = inside("export", "killed", "--artifacts", "files", "--json")
+
+    assert ended.returncode == -9
+    assert shown["status"] == "KILLED"
+    kinds = ("images", "figures", "histograms", "audio", "videos", "html", "tables")
+    assert {kind: sum(one["count"] for one in shown[kind].values()) for kind in kinds} == dict.fromkeys(
+        kinds, 1
+    )
+    assert [(one["name"], one["kind"], one["aliases"]) for one in shown["bundles"]] == [
+        ("m", "model", ["best"])
+    ]
+    assert shown["metrics"]["loss"]["summary"] == {"min": {"value": 0.25, "step": 2}}
+    assert (copied.code, copied.json["runs"][0]["artifacts"]) == (0, 9)
+    files = [path for path in Path("files").rglob("*") if path.is_file()]
+    endings = [".png", ".png", ".npy", ".wav", ".gif", ".html", ".json", ".json", ".pt"]
+    assert sorted(path.suffix for path in files) == sorted(endings)
 
 
 def test_a_run_that_goes_on_is_kept_later(place: Path) -> None:

@@ -143,7 +143,7 @@ def test_what_became_the_only_copy_while_it_asked_is_not_deleted(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = delivered(new_run(place))
-    monkeypatch.setattr(rm, "_asked", lambda _: bool(rejected(directory)))
+    monkeypatch.setattr(rm.consent, "given", lambda _: bool(rejected(directory)))
 
     result = inside("rm", RUN)
 

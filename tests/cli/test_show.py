@@ -11,20 +11,10 @@ from hypothesis import strategies as st
 from tests.cli.inside import delivered, inside
 from tests.cli.making import EVENTS, FINISHED, STARTED, Result, new_run, running
 from tracelet.cli.curves import Curve
-from tracelet.cli.digest import Course, Gathering, MetricDigest
+from tracelet.cli.digest import Gathering
 from tracelet.cli.plot import PLAIN, RICH, Glyphs, Series, draw, sparkline
-from tracelet.events import (
-    Histogram,
-    Image,
-    Lost,
-    Metric,
-    Note,
-    Params,
-    Payload,
-    RunFinished,
-    Tags,
-    Text,
-)
+from tracelet.cli.points import Course, MetricDigest
+from tracelet.events import Lost, Metric, Note, Params, RunFinished, Tags, Text
 from tracelet.journal import status
 from tracelet.journal.status import Reject
 from tracelet.journal.writer import Writer
@@ -42,11 +32,6 @@ def shown(place: Path) -> Path:
     for step, text in enumerate(("first", "\nthe second\nof two lines\n")):
         writer.event(Text(time=STARTED + step, name="samples", text=text, step=step))
     writer.event(Text(time=STARTED, name="notes", text="of no step"))
-    data = Payload("ab" * 32, 1_234, dtype="uint8", shape=(2, 617))
-    for step in (7, 2, None):
-        writer.event(Image(time=STARTED, name="pictures", data=data, step=step, layout="HW"))
-    writer.event(Histogram(time=STARTED, name="weights", step=5, data=data))
-    writer.event(Histogram(time=STARTED, name="counted", counts=(1.0,), limits=(0.0, 1.0)))
     writer.event(Lost(STARTED, 4, "no room"))
     writer.finish(FINISHED)
     return directory
@@ -81,9 +66,6 @@ def test_it_tells_what_a_run_recorded(place: Path) -> None:
     assert ["loss", "4", "0..3", "0.5", "-1", "2", "2", "1", "1"] in lines
     assert ["speed", "1", "inf", "inf", "inf"] in lines
     assert ["samples", "2", "1", "the", "second"] in lines
-    assert ["pictures", "3", "7", "3,702"] in lines
-    assert ["weights", "1", "5", "1,234"] in lines
-    assert ["counted", "1"] in lines
     assert "4 could not be written" in result.out
     assert "memory   7 rejected" in result.out
     assert result.out.count("too long") == 5
@@ -102,16 +84,14 @@ def test_it_gives_programs_every_field(place: Path) -> None:
     assert run["params"] == {"lr": 0.2, "layers": [1, 2]}
     assert run["metrics"]["loss"] == {
         "points": 4, "stepless": 0, "nan": 1, "first_step": 0, "last_step": 3,
-        "last": 0.5, "min": -1.0, "min_step": 2, "max": 2.0, "max_step": 1,
+        "last": 0.5, "min": -1.0, "min_step": 2, "max": 2.0, "max_step": 1, "mean": 0.5, "summary": {},
     }  # fmt: skip
     assert run["metrics"]["speed"]["last"] == "Infinity"
     assert run["metrics"]["speed"]["first_step"] is None
     assert run["texts"]["samples"]["last"] == "\nthe second\nof two lines\n"
     assert run["artifacts"][0]["path"] == "model/weights.bin"
     assert run["rejects"]["memory"][0]["reason"] == "too long"
-    assert run["images"] == {"pictures": {"count": 3, "last_step": 7, "size": 3_702}}
-    assert run["histograms"]["weights"] == {"count": 1, "last_step": 5, "size": 1_234}
-    assert run["backends"][0]["pending"] == 21
+    assert run["backends"][0]["pending"] == 16
 
 
 def test_it_reads_a_run_that_goes_on(place: Path) -> None:

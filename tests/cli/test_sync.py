@@ -21,6 +21,8 @@ from tracelet.journal.status import Target
 from tracelet.journal.writer import Writer
 from tracelet.testing.memory import received, stored
 
+pytestmark = pytest.mark.slow
+
 OTHER = "20231114-221321-bbbbbb"
 
 

@@ -21,6 +21,8 @@ from tracelet.journal.locks import take
 from tracelet.journal.status import Target
 from tracelet.journal.writer import Writer
 
+pytestmark = pytest.mark.slow
+
 RUN = "20231114-221320-aaaaaa"
 OTHER = "20231114-221321-bbbbbb"
 

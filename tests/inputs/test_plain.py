@@ -426,6 +426,7 @@ def test_what_is_plain_can_be_written_and_read_and_stays_as_it_is(value: object)
     assert same(plain_of(once), once)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), ANYTHING))
 def test_no_param_is_lost_and_none_is_nested(given: dict[str, object]) -> None:
     found = inputs.params({"root": given} if given else {})

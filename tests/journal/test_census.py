@@ -1,13 +1,26 @@
 """Counting a journal agrees with reading it, whatever stands in it, and takes no time."""
 
 import random
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tracelet.events import Artifact, Histogram, Image, Metric, Params, Payload, Tags, Text
+from tracelet.events import (
+    Artifact,
+    Audio,
+    Bundle,
+    Histogram,
+    Image,
+    Metric,
+    Params,
+    Payload,
+    Tags,
+    Text,
+)
 from tracelet.journal import census as module
-from tracelet.journal.census import Tally, census
+from tracelet.journal.census import PLURALS, Tally, census
 from tracelet.journal.reader import Damage, Reader
 from tracelet.journal.writer import Writer
 
@@ -30,6 +43,8 @@ def fill(directory: Path, seed: int, count: int = 3000) -> None:
                     Artifact(time=1.0, path=name, size=0, digest="d"),
                     Image(time=1.0, name=name, data=Payload("d", 1)),
                     Histogram(time=1.0, name=name, counts=(1.0,) * dice.randrange(300), limits=(1.0,)),
+                    Audio(time=1.0, name=name, data=Payload("d", 1), rate=8000),
+                    Bundle(time=1.0, name=name, kind=dice.choice(["model", "dataset"])),
                 ]
             )
             writer.event(event)
@@ -49,16 +64,18 @@ def read(directory: Path) -> Tally:
     while records := reader.read(10_000, final=True):
         events += [record.event for record in records]
     points = [event for event in events if isinstance(event, Metric)]
+    series: dict[str, Any] = {
+        plural: sum(isinstance(event, kind) for event in events) for kind, plural in PLURALS.items()
+    }
     return Tally(
         points=len(points),
         metrics=len({point.name for point in points}),
         params=len({name for event in events if isinstance(event, Params) for name in event.params}),
         tags=len({name for event in events if isinstance(event, Tags) for name in event.tags}),
-        texts=sum(isinstance(event, Text) for event in events),
-        images=sum(isinstance(event, Image) for event in events),
-        histograms=sum(isinstance(event, Histogram) for event in events),
+        bundles=dict(Counter(event.kind for event in events if isinstance(event, Bundle))),
         artifacts=len({event.path for event in events if isinstance(event, Artifact)}),
         records=len(events),
+        **series,
     )
 
 

@@ -78,6 +78,7 @@ print("checked")
 """
 
 
+@pytest.mark.slow
 def test_whatever_the_room_only_whole_records_stay_and_losses_are_told(tmp_path: Path) -> None:
     """At each of some hundred sizes that a file may have, a reader following all the time."""
     result = subprocess.run(

@@ -49,6 +49,7 @@ class LogsWhenItDies:
         self.outcomes.append(self.writer.scalar("from __del__", 1.0, len(self.outcomes), 1.0))
 
 
+@pytest.mark.slow
 def test_an_object_that_logs_while_it_is_collected_does_not_deadlock(journal: Path) -> None:
     writer = Writer(journal)
     outcomes: list[bool] = []

@@ -18,6 +18,8 @@ from tracelet.journal import writer as writing
 from tracelet.journal.reader import Damage, Reader, Record, header, segments
 from tracelet.journal.writer import Writer
 
+pytestmark = pytest.mark.slow
+
 POINTS = 300
 
 

@@ -102,6 +102,7 @@ thread.join(60)
 """
 
 
+@pytest.mark.slow
 def test_a_signal_handler_that_raises_harms_no_append_that_returned(journal: Path) -> None:
     with run(RAISES_FROM_A_SIGNAL_HANDLER, journal) as process:
         try:

@@ -165,6 +165,7 @@ def test_records_reach_who_looks_for_them(caplog: pytest.LogCaptureFixture) -> N
     assert f"recorded offline in {summary.directory}" in over.getMessage()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["", "sys.exit(3)"])
 def test_a_script_that_only_ends_tells_what_became_of_its_run(ending: str) -> None:
     Path("train.py").write_text(

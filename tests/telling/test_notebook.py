@@ -19,6 +19,8 @@ from tests.recording import MEMORY
 from tracelet.experiment import Experiment
 from tracelet.journal import status
 
+pytestmark = pytest.mark.slow
+
 
 def shown(value: object) -> Mapping[str, str]:
     """Show a cell's last expression as IPython does, in each of its forms."""

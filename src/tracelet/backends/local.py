@@ -114,7 +114,7 @@ class Reader:
         if artifact is not None:
             found = _bytes_of(directory, artifact)
         elif _DIGEST.fullmatch(path) and (found := blobs.path_of(directory, path)).is_file():
-            pass  # an image's, or a histogram's
+            pass  # what a payload holds
         else:
             raise Refused(_absent(run, path))
         try:

@@ -9,7 +9,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
-import msgspec
 import typer
 
 from tracelet.cli import completing, digest, output, plot
@@ -42,6 +41,7 @@ class By(str, Enum):
     LAST = "last"
     MIN = "min"
     MAX = "max"
+    MEAN = "mean"
 
 
 class Compared(NamedTuple):
@@ -81,7 +81,12 @@ def compare(
         list[str] | None,
         typer.Option("--metric", "-m", metavar="NAME", help="Only these metrics; 'val/*' names several."),
     ] = None,
-    by: Annotated[By, typer.Option("--by", help="Which value of a metric.")] = By.LAST,
+    by: Annotated[
+        By | None,
+        typer.Option(
+            "--by", help="Which value of a metric; by default what its definition says, else the last."
+        ),
+    ] = None,
     plots: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,8 +115,9 @@ def compare(
     drawn = list(fitting(plots or (), names, "metric"))
     params = _differing([run.found.params for run in runs], everything=everything or as_json)
     tags = _differing([run.found.tags for run in runs], everything=everything or as_json)
+    rules = {name: _rule(runs, name, by) for name in chosen}
     if as_json:
-        output.document(_document(runs, chosen))
+        output.document({**_document(runs, chosen), "by": {name: one.rule for name, one in rules.items()}})
         return
     labels = _labels(runs)
     output.table(_RUNS, [_row(run) for run in runs])
@@ -119,7 +125,10 @@ def compare(
     differ = "" if everything else " that differ"
     page.table(f"params{differ}", params, [_texts(run.found.params) for run in runs])
     page.table(f"tags{differ}", tags, [_texts(run.found.tags) for run in runs])
-    page.table(f"metrics, {by.value}", chosen, [_values(run.found, by) for run in runs], right=True)
+    labelled = {name: f"{name}, {rule}" if named else name for name, (rule, _, named) in rules.items()}
+    values = [_values(run.found, rules, labelled) for run in runs]
+    own = " or as defined" if any(rule.own for rule in rules.values()) else ""
+    page.table(f"metrics, {(by or By.LAST).value}{own}", list(labelled.values()), values, right=True)
     for name in drawn:
         curves = [
             Series(label, run.gathering.course(name))
@@ -156,7 +165,7 @@ def _document(runs: Sequence[Compared], chosen: Sequence[str]) -> dict[str, Any]
 
 
 def _run_document(run: Compared, chosen: set[str]) -> dict[str, Any]:
-    content: dict[str, Any] = msgspec.to_builtins(run.found)
+    content = digest.plain(run.found)
     head = {"run_id": run.origin.id, "name": run.origin.name, "project": run.origin.project}
     state = {"status": run.status, "started": run.started, "duration": run.duration}
     metrics = {name: figures for name, figures in content["metrics"].items() if name in chosen}
@@ -197,8 +206,39 @@ def _texts(pairs: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in pairs.items()}
 
 
-def _values(found: digest.Digest, by: By) -> dict[str, str]:
-    return {name: figure(getattr(metric, by.value)) for name, metric in found.metrics.items()}
+class Rule(NamedTuple):
+    """Which value stands for a metric, in all runs the same.
+
+    Attributes:
+        rule: As in a `Definition`.
+        goal: What makes a value the best.
+        own: Whether it is another than of other metrics.
+    """
+
+    rule: str
+    goal: str
+    own: bool
+
+
+def _rule(runs: Sequence[Compared], name: str, by: By | None) -> Rule:
+    """Choose what a metric is compared by: what was asked for, or what the first run says that says so."""
+    said = [one for run in runs if (one := run.found.definition(name)) is not None]
+    goal = next((one.goal for one in said if one.goal), "")
+    if by is not None:
+        return Rule(by.value, goal, own=False)
+    rules = [rule for rule in next((one.summary for one in said if one.summary), ()) if rule != digest.UNSAID]
+    if not rules:
+        return Rule(By.LAST.value, goal, own=False)
+    rule = "best" if "best" in rules else rules[0]
+    return Rule(rule, goal, own=rule != By.LAST.value)
+
+
+def _values(found: digest.Digest, rules: Mapping[str, Rule], labelled: Mapping[str, str]) -> dict[str, str]:
+    return {
+        labelled[name]: figure(found.metrics[name].by(rule.rule, rule.goal).value)
+        for name, rule in rules.items()
+        if name in found.metrics
+    }
 
 
 class _Page:

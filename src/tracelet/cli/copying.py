@@ -1,4 +1,4 @@
-"""`tracelet export --artifacts`: a run's files, and its images and histograms as files."""
+"""`tracelet export --artifacts`: a run's files, and all else that has bytes as files that others open."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -7,11 +7,16 @@ from typing import Final, TypeAlias
 from tracelet import media
 from tracelet.cli.sources import Origin
 from tracelet.errors import BackendError, MissingDependency
-from tracelet.events import Histogram, Image
+from tracelet.events import SERIES, Bundle, Histogram, Series, Text, payload_of
 from tracelet.journal import blobs
+from tracelet.journal.census import PLURALS
 
-Kept: TypeAlias = Image | Histogram
+Kept: TypeAlias = Series | Bundle
 """What is no file, but may be made one."""
+SHOWN: Final = tuple(kind for kind in SERIES if kind not in {Text, Histogram})
+"""The classes of what is whole once its bytes are a file; a histogram may have counts instead."""
+KEPT: Final = (*SHOWN, Histogram, Bundle)
+"""The classes of what may have bytes."""
 
 _IN_ONE_STEP: Final = 8  # digits of a digest, which tell apart what has one name and step
 
@@ -35,7 +40,7 @@ def copy(origin: Origin, artifacts: Iterable[str], series: Iterable[Kept], below
     Args:
         origin: The run.
         artifacts: The paths of its artifacts.
-        series: Its images and histograms; those without bytes of their own are passed over.
+        series: What else may have bytes; what has none of its own is passed over.
         below: The directory that they go to.
         new: A place for a file that is not whole yet.
     """
@@ -64,7 +69,7 @@ def _files(
     for path in artifacts:
         yield path, lambda to, path=path: origin.fetch(path, to)
     for event in series:
-        data = event.data
+        data = None if isinstance(event, Text) else event.data
         if data is None:
             continue
         if data.path:
@@ -74,27 +79,18 @@ def _files(
 
 
 def _path(event: Kept) -> str:
-    kind = "images" if isinstance(event, Image) else "histograms"
+    kind = "bundles" if isinstance(event, Bundle) else PLURALS[type(event)]
     step = "no-step" if event.step is None else f"step-{event.step:08d}"
-    if event.data is None:
-        return f"{kind}/{event.name}/{step}"
-    ending = event.data.format or ("png" if isinstance(event, Image) else "npy")
-    return f"{kind}/{event.name}/{step}-{event.data.digest[:_IN_ONE_STEP]}.{ending}"
+    digest, _ = payload_of(event)
+    return f"{kind}/{event.name}/{step}-{digest[:_IN_ONE_STEP]}.{media.ending(event)}"
 
 
 def _make(origin: Origin, event: Kept, to: Path) -> None:
-    """Write an array as a file that others read: a picture, or numpy's own format."""
-    if event.data is None:
-        return
+    """Write bytes as a file that others read."""
     raw = to.with_name(f"{to.name}.raw")
     try:
-        origin.fetch(event.data.digest, raw)
-        if event.data.format:
-            raw.replace(to)
-        elif isinstance(event, Image):
-            to.write_bytes(media.encoded(media.picture(event, raw), "PNG"))
-        else:
-            media.save(event.data, raw, to)
+        origin.fetch(payload_of(event)[0], raw)
+        media.write(event, raw, to)
     except ImportError as error:
         raise MissingDependency(f"{error}: pip install numpy pillow") from error
     finally:

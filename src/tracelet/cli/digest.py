@@ -5,17 +5,20 @@ aggregates only: a run may have more points than there is memory.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from tracelet.cli.curves import Bucket, Curve
+from tracelet.cli.points import Course, MetricDigest, Points
 from tracelet.events import (
     Artifact,
+    Bundle,
+    Chart,
+    Definition,
     Event,
-    Histogram,
-    Image,
+    Layout,
     Lost,
     Metric,
     Note,
@@ -23,39 +26,21 @@ from tracelet.events import (
     Params,
     RunFinished,
     RunStarted,
+    Series,
     Tags,
     Text,
     payload_of,
 )
+from tracelet.journal.census import PLURALS
 from tracelet.journal.reader import Damage
 
-
-class MetricDigest(msgspec.Struct, kw_only=True):
-    """One metric's points.
-
-    Attributes:
-        points: How many there are.
-        stepless: How many of them have no step.
-        nan: How many of them are NaN.
-        first_step: The smallest step; None if no point has one.
-        last_step: The largest.
-        last: The value at the largest step; of several there, the latest. May be NaN.
-        min: The smallest value that is not NaN; None if all are.
-        min_step: The smallest step where it is; None if it is at a point without one.
-        max: The largest value.
-        max_step: The smallest step where it is.
-    """
-
-    points: int = 0
-    stepless: int = 0
-    nan: int = 0
-    first_step: int | None = None
-    last_step: int | None = None
-    last: float = math.nan
-    min: float | None = None
-    min_step: int | None = None
-    max: float | None = None
-    max_step: int | None = None
+KINDS: Final = tuple(plural for kind, plural in PLURALS.items() if kind is not Text)
+"""What is logged in a series and has bytes; texts are told of by what they say."""
+UNSAID: Final = "none"
+"""The rule by which nothing stands for a metric."""
+_SAID: Final = ("layout", "rate", "fps", "chart", "caption")  # fields of an event
+_SYSTEM: Final = "system/"
+_SHAPED: Final = ("dtype", "shape", "format")  # and of its payload
 
 
 class TextDigest(msgspec.Struct, kw_only=True):
@@ -75,17 +60,22 @@ class TextDigest(msgspec.Struct, kw_only=True):
 
 
 class SeriesDigest(msgspec.Struct, kw_only=True):
-    """The images, or the histograms, of one name.
+    """What was logged of one kind under one name.
 
     Attributes:
         count: How many there are.
         last_step: The largest step; None if none has one.
         size: Bytes of what was logged, as it was logged; 0 for histograms that were counted before.
+        last: What is known of the one there, of several the latest, besides its bytes: `shape`,
+            `dtype` or `format`, `layout`, `caption`, `rate`, `fps`, `chart`, `bins`.
+        time: When that one was logged.
     """
 
     count: int = 0
     last_step: int | None = None
     size: int = 0
+    last: dict[str, Any] = {}
+    time: float = 0.0
 
 
 class ArtifactDigest(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,10 +105,12 @@ class Digest(msgspec.Struct, kw_only=True):
         tags: Each tag's last value.
         note: The last one.
         artifacts: By path.
+        bundles: Models, datasets, checkpoints and the like, in the order of their names.
         metrics: By name.
+        definitions: What was said of metrics before, by name, in the order in which it was said.
+        charts: How metrics are to be shown together.
         texts: By name.
-        images: By name.
-        histograms: By name.
+        series: All that has bytes, by kind, one of `KINDS`, and then by name.
         records: How many there are.
         lost: Records that the training process could not write.
         damaged: Places in the journal that cannot be read.
@@ -136,22 +128,45 @@ class Digest(msgspec.Struct, kw_only=True):
     tags: dict[str, str] = {}
     note: str = ""
     artifacts: list[ArtifactDigest] = []
+    bundles: list[Bundle] = []
     metrics: dict[str, MetricDigest] = {}
+    definitions: dict[str, Definition] = {}
+    charts: tuple[Chart, ...] = ()
     texts: dict[str, TextDigest] = {}
-    images: dict[str, SeriesDigest] = {}
-    histograms: dict[str, SeriesDigest] = {}
+    series: dict[str, dict[str, SeriesDigest]] = msgspec.field(
+        default_factory=lambda: {kind: {} for kind in KINDS}
+    )
     records: int = 0
     lost: int = 0
     damaged: int = 0
 
+    def definition(self, metric: str) -> Definition | None:
+        """Find what was said of a metric: under its own name, else under the longest with `*` that fits.
 
-class Course(msgspec.Struct, frozen=True):
-    """How a metric went, from its first step to its last; by its points' numbers if none has a step."""
+        One that says what stands for the metric comes before one that does not.
+        """
+        fitting = (one for name, one in self.definitions.items() if _fits(metric, name))
+        return max(
+            fitting, key=lambda one: (bool(one.summary), one.name == metric, len(one.name)), default=None
+        )
 
-    buckets: list[Bucket]
-    first: int
-    last: int
-    stepless: bool = False
+
+def plain(found: Digest) -> dict[str, Any]:
+    """Make what programs are given: every kind of series has a key of its own."""
+    content: dict[str, Any] = msgspec.to_builtins(found)
+    series: dict[str, Any] = content.pop("series")
+    content["definitions"] = {
+        name: {"summary": one.summary, "goal": one.goal, "step_metric": one.step_metric}
+        for name, one in found.definitions.items()
+    }
+    content["bundles"] = [_bundle(one) for one in found.bundles]
+    return content | series
+
+
+def _bundle(bundle: Bundle) -> dict[str, Any]:
+    names = ("name", "kind", "path", "files", "reference", "aliases", "step", "metadata", "time")
+    digest, _ = payload_of(bundle)
+    return {name: getattr(bundle, name) for name in names} | {"digest": digest}
 
 
 class Gathering:
@@ -164,10 +179,11 @@ class Gathering:
     def __init__(self, detail: Callable[[str], int] = lambda _: 0) -> None:
         self._detail = detail
         self._digest = Digest()
-        self._metrics: dict[str, _Points] = {}
+        self._metrics: dict[str, Points] = {}
         # Several processes may have logged: what was said last is told by its time.
         self._said: dict[tuple[str, str], float] = {}
         self._artifacts: dict[str, ArtifactDigest] = {}
+        self._bundles: dict[tuple[str, str], Bundle] = {}
 
     def damaged(self, _: Damage) -> None:
         """Count what cannot be read."""
@@ -181,7 +197,7 @@ class Gathering:
             if isinstance(event, Metric):
                 points = metrics.get(event.name)
                 if points is None:
-                    points = metrics[event.name] = _Points(self._detail(event.name))
+                    points = metrics[event.name] = Points(self._detail(event.name))
                 points.add(event.value, event.step, event.time)
             else:
                 digest.latest = max(event.time, digest.latest or event.time)
@@ -193,23 +209,22 @@ class Gathering:
         """What was gathered so far."""
         digest = self._digest
         digest.metrics = {name: self._metrics[name].digest for name in sorted(self._metrics)}
+        for name, metric in digest.metrics.items():
+            if said := digest.definition(name):
+                rules = (rule for rule in said.summary if rule != UNSAID)
+                metric.summary = {rule: metric.by(rule, said.goal) for rule in rules}
         digest.params, digest.tags = dict(sorted(digest.params.items())), dict(sorted(digest.tags.items()))
         digest.texts = dict(sorted(digest.texts.items()))
-        digest.images = dict(sorted(digest.images.items()))
-        digest.histograms = dict(sorted(digest.histograms.items()))
+        digest.series = {kind: dict(sorted(names.items())) for kind, names in digest.series.items()}
         digest.artifacts = [self._artifacts[path] for path in sorted(self._artifacts)]
+        digest.bundles = [self._bundles[key] for key in sorted(self._bundles)]
         times = [points.latest for points in self._metrics.values()]
         digest.latest = max((*times, *([] if digest.latest is None else [digest.latest])), default=None)
         return digest
 
     def course(self, name: str) -> Course:
         """Tell how a metric went."""
-        points = self._metrics[name]
-        first, last = points.digest.first_step, points.digest.last_step
-        if first is None or last is None:
-            buckets = points.numbered.buckets() if points.numbered else []
-            return Course(buckets, 0, points.digest.points - 1, stepless=True)
-        return Course(points.stepped.buckets() if points.stepped else [], first, last)
+        return self._metrics[name].course
 
     def _other(self, event: Packed) -> None:
         """Let an event stand for what was said before it."""
@@ -227,14 +242,16 @@ class Gathering:
                 self._say("tag", event.tags, digest.tags, event.time)
             case Note():
                 self._note(event.text, event.time)
-            case Text() | Image() | Histogram():
-                self._in_series(event)
-            case Artifact():
-                self._artifact(event)
             case Lost():
                 digest.lost += event.count
             case RunFinished():
                 digest.ended, digest.status, digest.reason = event.time, event.status, event.reason
+            case Artifact() | Bundle():
+                self._file(event)
+            case Layout() | Definition():
+                self._plan(event)
+            case _:
+                self._in_series(event)
 
     def _is_news(self, kind: str, name: str, time: float) -> bool:
         """Tell whether nothing later was said of a thing before."""
@@ -250,27 +267,31 @@ class Gathering:
         if self._is_news("note", "", time):
             self._digest.note = text
 
-    def _in_series(self, event: Text | Image | Histogram) -> None:
+    def _plan(self, event: Layout | Definition) -> None:
+        """Take in how metrics are to be shown."""
+        if isinstance(event, Layout):
+            if self._is_news("layout", "", event.time):
+                self._digest.charts = event.charts
+        elif self._is_news("definition", event.name, event.time):
+            self._digest.definitions[event.name] = event
+
+    def _in_series(self, event: Series) -> None:
         if isinstance(event, Text):
-            self._text(event)
-        else:
-            _add(self._digest.images if isinstance(event, Image) else self._digest.histograms, event)
-
-    def _text(self, event: Text) -> None:
-        text = self._digest.texts.setdefault(event.name, TextDigest())
-        text.count += 1
-        if event.step is not None:
-            if text.last_step is not None and event.step < text.last_step:
-                return
-            if event.step != text.last_step:
-                text.last_step, text.time = event.step, -math.inf
-        elif text.last_step is not None:
+            text = self._digest.texts.setdefault(event.name, TextDigest())
+            if _is_last(text, event):
+                text.last = event.text
             return
-        if text.count == 1 or event.time >= text.time:
-            text.last, text.time = event.text, event.time
+        found = self._digest.series[PLURALS[type(event)]].setdefault(event.name, SeriesDigest())
+        found.size += payload_of(event)[1]
+        if _is_last(found, event):
+            found.last = _known(event)
 
-    def _artifact(self, event: Artifact) -> None:
-        if self._is_news("artifact", event.path, event.time):
+    def _file(self, event: Artifact | Bundle) -> None:
+        if isinstance(event, Bundle):
+            key = (event.name, event.path or event.reference)
+            if self._is_news("bundle", "\0".join(key), event.time):
+                self._bundles[key] = event
+        elif self._is_news("artifact", event.path, event.time):
             self._artifacts[event.path] = ArtifactDigest(
                 path=event.path,
                 size=event.size,
@@ -281,69 +302,26 @@ class Gathering:
             )
 
 
-def _add(series: dict[str, SeriesDigest], event: Image | Histogram) -> None:
-    found = series.setdefault(event.name, SeriesDigest())
+def _is_last(found: TextDigest | SeriesDigest, event: Series) -> bool:
+    """Count one of a series; tell whether it is the last so far: at the largest step, the latest there."""
+    before = (-math.inf if found.last_step is None else found.last_step, found.time)
     found.count += 1
-    found.size += payload_of(event)[1]
-    if event.step is not None:
-        found.last_step = max(event.step, event.step if found.last_step is None else found.last_step)
+    if found.count > 1 and (-math.inf if event.step is None else event.step, event.time) < before:
+        return False
+    found.last_step, found.time = event.step, event.time
+    return True
 
 
-class _Points:
-    """One metric's points, as they come."""
-
-    __slots__ = ("_buckets", "_place", "digest", "latest", "numbered", "stepped")
-
-    def __init__(self, buckets: int) -> None:
-        self.digest = MetricDigest()
-        self.latest = -math.inf
-        self.stepped: Curve | None = None
-        self.numbered: Curve | None = Curve(buckets) if buckets else None
-        self._buckets = buckets
-        self._place = (-math.inf, -math.inf)
-
-    def add(self, value: float, step: int | None, time: float) -> None:
-        digest = self.digest
-        digest.points += 1
-        self.latest = max(self.latest, time)
-        if step is None:
-            digest.stepless += 1
-        elif digest.first_step is None or digest.last_step is None:
-            digest.first_step = digest.last_step = step
-        elif step > digest.last_step:
-            digest.last_step = step
-        elif step < digest.first_step:
-            digest.first_step = step
-        place = (-math.inf if step is None else step, time)
-        if place >= self._place:
-            self._place, digest.last = place, value
-        if value == value:  # noqa: PLR0124  all but NaN
-            self._extremes(value, step)
-        else:
-            digest.nan += 1
-        if self._buckets:
-            self._draw(value, step)
-
-    def _extremes(self, value: float, step: int | None) -> None:
-        digest = self.digest
-        if digest.min is None or value < digest.min:
-            digest.min, digest.min_step = value, step
-        elif value == digest.min:
-            digest.min_step = _earlier(digest.min_step, step)
-        if digest.max is None or value > digest.max:
-            digest.max, digest.max_step = value, step
-        elif value == digest.max:
-            digest.max_step = _earlier(digest.max_step, step)
-
-    def _draw(self, value: float, step: int | None) -> None:
-        """Keep the point's place in the curve; points without a step count only where none has one."""
-        if step is not None:
-            if self.stepped is None:
-                self.stepped, self.numbered = Curve(self._buckets), None
-            self.stepped.add(step, value)
-        elif self.numbered is not None:
-            self.numbered.add(self.digest.stepless - 1, value)
+def _known(event: Series) -> dict[str, Any]:
+    """Tell what one of a series is, without its bytes; what is not known is left out."""
+    said = {name: getattr(event, name, None) for name in _SAID}
+    if data := getattr(event, "data", None):
+        said |= {name: getattr(data, name) for name in _SHAPED}
+    said["bins"] = len(getattr(event, "counts", ()))
+    return {name: value for name, value in said.items() if value}
 
 
-def _earlier(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one if other is None else min(one, other)
+def _fits(name: str, pattern: str) -> bool:
+    if name.startswith(_SYSTEM) and not pattern.startswith(_SYSTEM):
+        return False  # "*" means what the user has logged
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None

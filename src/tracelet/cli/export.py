@@ -17,7 +17,7 @@ from tracelet.cli.formats import SUFFIXES, Format
 from tracelet.cli.runs import Json, Place
 from tracelet.cli.sources import From, Origin, opened
 from tracelet.errors import ConfigError, TraceletError
-from tracelet.events import Event, Histogram, Image, Metric
+from tracelet.events import Artifact, Event, Metric
 from tracelet.journal import blobs
 
 NAMED: Final = 5  # artifacts that could not be copied, and are named
@@ -67,7 +67,7 @@ def export(
         typer.Option(
             "--artifacts",
             metavar="DIRECTORY",
-            help="Copy artifacts, images and histograms there; alone, nothing else is written.",
+            help="Copy artifacts, images and all else that has bytes there; alone, nothing else is written.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
@@ -190,7 +190,7 @@ def _export(origins: Sequence[Origin], sink: formats.Sink | None, artifacts: Pat
         found = gathering.take(_written(origin, sink, run, gathering, series)).digest
         run.damaged = found.damaged
         done.append(run)
-        about.append(_about(origin, found))
+        about.append(_about(origin, found, run))
         if artifacts is not None:
             below = artifacts if len(origins) == 1 else artifacts / blobs.clean(origin.id)
             paths = [artifact.path for artifact in found.artifacts]
@@ -204,7 +204,7 @@ def _export(origins: Sequence[Origin], sink: formats.Sink | None, artifacts: Pat
 def _written(
     origin: Origin, sink: formats.Sink | None, run: Exported, gathering: digest.Gathering, series: list[Kept]
 ) -> Iterator[Event]:
-    """Write a run's events; give those on that are not points, and note images and histograms."""
+    """Write a run's events; give those on that are not points, and note those that have bytes."""
     if origin.status == "RUNNING":
         output.remark(f"{origin.id} is still running; this is what there is by now")
     left_out: Counter[str] = Counter()
@@ -216,21 +216,21 @@ def _written(
                 run.points += is_point
             else:
                 left_out[type(event).__name__] += 1
-        if isinstance(event, (Image, Histogram)):
+        if isinstance(event, copying.KEPT):
             series.append(event)
         if not is_point:
             yield event
     run.left_out = dict(left_out)
 
 
-def _about(origin: Origin, found: digest.Digest) -> dict[str, Any]:
-    """Say what is known of a run besides its points."""
-    content: dict[str, Any] = msgspec.to_builtins(found)
+def _about(origin: Origin, found: digest.Digest, run: Exported) -> dict[str, Any]:
+    """Say what is known of a run besides its points, and how much the file has no place for."""
+    content = digest.plain(found)
     status = origin.run.status if origin.run else found.status or origin.status
     head = {"run_id": origin.id, "name": origin.name, "project": origin.project}
-    for name in ("metrics", "texts", "images", "histograms", "records", "latest"):
+    for name in ("metrics", "texts", *digest.KINDS, "records", "latest"):
         del content[name]
-    return head | content | {"status": status}
+    return head | content | {"status": status, "left_out": run.left_out}
 
 
 def _tell(
@@ -242,7 +242,7 @@ def _tell(
         written = output.count(events, "event") if chosen is Format.JSONL else output.count(points, "point")
         output.remark(f"{written} of {output.count(len(done), 'run')} in {file}")
     left_out = sum((Counter(run.left_out) for run in done), Counter[str]())
-    copied = () if artifacts is None else ("Artifact", "Image")
+    copied = () if artifacts is None else [kind.__name__ for kind in (Artifact, *copying.SHOWN)]
     if missed := sorted(left_out.keys() - set(copied)):
         listed = ", ".join(f"{left_out[name]:,} {name}" for name in missed)
         output.remark(f"{chosen.value} has no place for {listed}; jsonl has one for everything")

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from tracelet.cli import lines
 from tracelet.errors import MissingDependency
-from tracelet.events import Event, Histogram, Image, Metric, RunFinished, RunStarted, Text
+from tracelet.events import SERIES, Event, Metric, RunFinished, RunStarted
 
 COLUMNS: Final = ("run_id", "name", "step", "time", "value")
 GROUP: Final = 100_000  # rows of a Parquet file that are written at once
@@ -138,7 +138,7 @@ class Parquet:
     def take(self, run: str, event: Event) -> bool:
         """See `Sink.take`."""
         if not isinstance(event, Metric):
-            return not isinstance(event, (Text, Histogram, Image))
+            return not isinstance(event, SERIES)
         cells = (run, _utf8(event.name), event.step, event.time, event.value)
         for column, cell in zip(self._rows, cells, strict=True):
             column.append(cell)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tracelet.cli import output
+from tracelet.cli import consent, output
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, seconds, shelf_at
+from tracelet.cli.runs import Json, Place, look_at, seconds, shelf_at
 from tracelet.journal import removal, shelf
 from tracelet.journal.removal import Sweep, Waste
 
@@ -36,23 +36,39 @@ def gc(
             "--older-than",
             metavar="DURATION",
             parser=seconds,
-            help="Delete runs that were delivered longer ago than this, as in 12h, 7d; by default each after"
-            " its retention.",
+            help="Delete runs that were delivered longer ago than this, as in 12h, 7d, having asked; by"
+            " default each after its retention.",
         ),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     as_json: Json = False,
     place: Place = None,
 ) -> None:
     """Delete what nobody needs any more, of all runs. Exits with 1 if something could not be deleted."""
     where = shelf_at(place)
+    asks = older_than is not None and not (dry_run or yes)
+    agreed = not asks or _agreed(where, older_than)
     sweep = Sweep(where, older_than, dry=dry_run)
-    found = list(sweep.run(shelf.runs(where)))
+    found = list(sweep.run(shelf.runs(where))) if agreed else []
     if as_json:
         _document(where, sweep, found, dry_run=dry_run)
-    else:
+    elif agreed:
         _tell(sweep, found, dry_run=dry_run, older=older_than is not None)
-    if sweep.failed:
+    else:
+        output.remark("nothing was deleted")
+    if sweep.failed or not agreed:
         raise typer.Exit(1)
+
+
+def _agreed(place: Path, older_than: float | None) -> bool:
+    """Ask about the runs that would go: their own retention may say that they stay.
+
+    Raises:
+        ConfigError: There is nobody to ask.
+    """
+    found = Sweep(place, older_than, dry=True).run(shelf.runs(place))
+    going = look_at(waste.path for waste in found if waste.kind == "runs")
+    return not going or consent.given(going)
 
 
 def _tell(sweep: Sweep, found: list[Waste], *, dry_run: bool, older: bool) -> None:

@@ -7,9 +7,9 @@ histogram are not in it, but their digest, or the path that a tracker has for th
 
 JSON has no NaN and no infinity: they are written as "NaN", "Infinity" and "-Infinity". A field that
 is a number, such as a metric's `value`, or holds numbers, such as a histogram's `counts`, is one
-however it is written. A param may be the *text*
-"NaN" as well; so the line of a `Params` that has such numbers names them by JSON pointers into
-`params`, in the list `not_finite`. Every other float64 is written with the digits that give it back exactly.
+however it is written. A param may be the *text* "NaN" as well; so the line of a `Params` that has such
+numbers names them by JSON pointers into `params`, in the list `not_finite`; that of a `Bundle`, into
+`metadata`. Every other float64 is written with the digits that give it back exactly.
 """
 
 import functools
@@ -20,7 +20,7 @@ from typing import Any, Final, cast, get_args
 
 import msgspec
 
-from tracelet.events import Event, Metric, Packed, Params
+from tracelet.events import Event, Metric, Packed
 
 _NUMBERS: Final = ("float", "Moments")  # in the types of fields
 _FLOATS: Final = {
@@ -32,6 +32,8 @@ _FLOATS: Final = {
     for kind in get_args(Event)
 }
 """The fields that are numbers, or hold numbers and nothing else."""
+_FREE: Final = {"Params": "params", "Bundle": "metadata"}
+"""The fields that hold whatever the user said: numbers, and texts that may look like them."""
 _NAMES: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -41,9 +43,8 @@ def encode(run: str, event: Event) -> str:
         return _metric(run, event)
     content: dict[str, Any] = msgspec.to_builtins(event)
     line = {"run": run, "type": type(event).__name__, **plain(content)}
-    if isinstance(event, Params):
-        odd = [pointer for pointer, _ in _odd(content["params"])]
-        line |= {"not_finite": odd} if odd else {}
+    if odd := [pointer for pointer, _ in _odd(content.get(_FREE.get(line["type"], "")))]:
+        line["not_finite"] = odd
     return _text(line)
 
 
@@ -61,7 +62,7 @@ def decode(line: str | bytes) -> tuple[str, Event]:
         if content["type"] == "Metric":
             return run, msgspec.convert(content, Metric)
         for pointer in content.pop("not_finite", ()):
-            _restore(content["params"], pointer)
+            _restore(content[_FREE[content["type"]]], pointer)
         event: Packed = msgspec.convert(content, Packed)
     except (KeyError, TypeError, IndexError, msgspec.MsgspecError) as error:
         raise ValueError(f"this is no event: {error!r} in {str(line)[:200]}") from error

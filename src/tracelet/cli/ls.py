@@ -1,5 +1,6 @@
-"""`tracelet ls`: the runs, newest last, each with a word on every delivery."""
+"""`tracelet ls`: the runs, newest last, each with a word on every delivery; or those of a tracker."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +8,11 @@ from typing import Annotated
 import msgspec
 import typer
 
+from tracelet import backends
 from tracelet.cli import completing, output
 from tracelet.cli.output import Column
 from tracelet.cli.runs import Json, Place, Run, look_at, shelf_at, word
+from tracelet.cli.sources import From, refuse_both
 from tracelet.errors import ConfigError, JournalCorrupt, suggestion
 from tracelet.journal import shelf, status
 
@@ -44,10 +47,15 @@ def ls(
         ),
     ] = None,
     as_json: Json = False,
+    source: From = "",
     place: Place = None,
 ) -> None:
     """List runs, the newest last, with a word on each delivery."""
     statuses = {_status(word) for word in wanted or ()}
+    if source:
+        refuse_both(place, source)
+        _elsewhere(source, project, statuses, None if everything else number, as_json=as_json)
+        return
     where = shelf_at(place)
     directories = shelf.runs(where)
     if project or statuses:
@@ -58,16 +66,59 @@ def ls(
         output.document({"directory": str(where), "runs": msgspec.to_builtins(runs)})
         return
     if not runs:
-        of = f" of the project {project!r}" if project else ""
-        that = f" that are {' or '.join(sorted(statuses))}" if statuses else ""
-        output.remark(f"no runs{of}{that} in {where}")
+        _none(where, project, statuses)
         return
     now = time.time()
     output.table(_COLUMNS, [_row(run, now) for run in runs])
     for run in runs:
         if run.status == "UNREADABLE":
             output.remark(run.attention[0])
-    if hidden := len(directories) - len(shown):
+    _older(len(directories) - len(shown))
+
+
+def _elsewhere(source: str, project: str, statuses: set[str], number: int | None, *, as_json: bool) -> None:
+    """List the runs of a tracker, whoever wrote them.
+
+    Args:
+        source: As in `--from`.
+        project: Only those of this one, unless it is empty.
+        statuses: Only those that stand so, unless there are none.
+        number: How many; None for all.
+        as_json: Print one document.
+
+    Raises:
+        ConfigError: There is no such source.
+        BackendError: The tracker does not answer.
+    """
+    with contextlib.closing(backends.reader(source)) as reader:
+        listed = sorted(reader.runs(project or None), key=lambda run: (run.started, run.id))
+    fitting = [run for run in listed if not statuses or run.status in statuses]
+    shown = fitting if number is None else fitting[-number:]
+    runs = [
+        Run(run_id=run.id, name=run.name, project=run.project, status=run.status, started=run.started)
+        for run in shown
+    ]
+    if as_json:
+        fields = ("run_id", "name", "project", "status", "started")
+        output.document(
+            {"source": source, "runs": [{name: getattr(run, name) for name in fields} for run in runs]}
+        )
+    elif runs:
+        now = time.time()
+        output.table(_COLUMNS[:-1], [_row(run, now)[:-1] for run in runs])
+        _older(len(fitting) - len(shown))
+    else:
+        _none(source, project, statuses)
+
+
+def _none(where: object, project: str, statuses: set[str]) -> None:
+    of = f" of the project {project!r}" if project else ""
+    that = f" that are {' or '.join(sorted(statuses))}" if statuses else ""
+    output.remark(f"no runs{of}{that} in {where}")
+
+
+def _older(hidden: int) -> None:
+    if hidden:
         output.remark(f"{output.count(hidden, 'older run')} not shown; --all lists every one")
 
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from tracelet.cli import figures, output
 from tracelet.cli.curves import Bucket
-from tracelet.cli.digest import Course
+from tracelet.cli.points import Course
 
 WIDEST: Final = 100  # characters of a plot, and of one that goes to no terminal
 NARROWEST: Final = 20

@@ -1,25 +1,15 @@
 """`tracelet rm`: delete runs from this machine; what trackers have of them stays there."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
-from tracelet.cli import completing, output
-from tracelet.cli.output import Column
+from tracelet.cli import completing, consent, output
 from tracelet.cli.runs import Json, Place, Run, look, shelf_at
 from tracelet.errors import ConfigError, JournalCorrupt, JournalError
 from tracelet.journal import removal, shelf, status
-
-_COLUMNS = (
-    Column("run"),
-    Column("name", cut=True),
-    Column("project", cut=True),
-    Column("status", state=True),
-    Column("size", right=True),
-)
 
 
 class Outcome(NamedTuple):
@@ -56,7 +46,7 @@ def rm(
     chosen = [look(path) for path in dict.fromkeys(shelf.find(where, name) for name in runs)]
     refused = {run.run_id: said for run in chosen if (said := _refusal(Path(run.directory), force=force))}
     going = [run for run in chosen if run.run_id not in refused]
-    agreed = not going or yes or _asked(going)
+    agreed = not going or yes or consent.given(going)
     outcomes = [
         Outcome(run, False, 0, refused.get(run.run_id, "kept"))
         if run.run_id in refused or not agreed
@@ -96,26 +86,6 @@ def _only_copy(directory: Path) -> str:
         return f"{', '.join(behind)} does not have all of it; `tracelet sync {directory.name}` delivers it"
     rejected = [name for name in run.relayed if status.rejects(directory, name)]
     return f"{', '.join(rejected)} rejected some of it: this is the only copy of that" if rejected else ""
-
-
-def _asked(going: Sequence[Run]) -> bool:
-    """Show what would go, and ask.
-
-    Raises:
-        ConfigError: There is nobody to ask.
-    """
-    if not sys.stdin.isatty():
-        raise ConfigError("there is no terminal to ask on; --yes deletes without asking")
-    sizes = [removal.size_of(Path(run.directory)) for run in going]
-    rows = [
-        (run.run_id, run.name, run.project, run.status, output.size(size))
-        for run, size in zip(going, sizes, strict=True)
-    ]
-    output.table(_COLUMNS, rows, error=True)
-    what = f"{output.count(len(going), 'run')}, {output.size(sum(sizes))}"
-    # typer's own question takes Ctrl-C for a no.
-    print(f"Delete {what}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _remove(run: Run, *, force: bool) -> Outcome:

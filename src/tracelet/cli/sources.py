@@ -73,13 +73,22 @@ def opened(place: Path | None, source: str, wanted: Sequence[str]) -> Generator[
         where = shelf_at(place)
         yield [on_shelf(directory) for directory in dict.fromkeys(shelf.find(where, name) for name in wanted)]
         return
-    if place is not None:
-        raise ConfigError(f"--dir and --from name two places; say --from journal:{place} for that directory")
+    refuse_both(place, source)
     reader = backends.reader(source)
     with contextlib.closing(reader):
         listed = list(reader.runs(None))
         found = {run.id: run for run in (_find(listed, name, source) for name in wanted)}
         yield [_at_tracker(reader, run) for run in found.values()]
+
+
+def refuse_both(place: Path | None, source: str) -> None:
+    """Refuse two places at once.
+
+    Raises:
+        ConfigError: There are two.
+    """
+    if place is not None and source:
+        raise ConfigError(f"--dir and --from name two places; say --from journal:{place} for that directory")
 
 
 def on_shelf(directory: Path) -> Origin:

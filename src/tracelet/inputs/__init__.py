@@ -3,9 +3,10 @@
 Credentials in URIs do not get any further than this.
 """
 
+import itertools
 import math
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple, cast
 
@@ -15,7 +16,9 @@ from tracelet.inputs import opening, texts
 from tracelet.inputs.opening import Parts
 from tracelet.inputs.plain import Walk, flattened, free
 from tracelet.inputs.texts import NAME_MAX, TEXT_MAX
+from tracelet.scrub import without_userinfo_in
 
+NAMES_MAX: Final = 100  # that are given together, such as aliases
 _now: Final = clock.time
 
 
@@ -117,6 +120,48 @@ def text(name: str, value: object) -> str:
     if isinstance(value, (bytes, bytearray)):
         value = value.decode("utf-8", "backslashreplace")
     return texts.kept(name, value if isinstance(value, str) else str(Walk("text", name).value(value)))
+
+
+def page(given: object) -> bytes | None:
+    """Make a file of a page of HTML; None if it is no text."""
+    if isinstance(given, (bytes, bytearray)):
+        given = given.decode("utf-8", "backslashreplace")
+    if not isinstance(given, str):
+        return None
+    whole = values.unicode(given)
+    return (without_userinfo_in(whole) if "://" in whole else whole).encode()
+
+
+def names(what: str, given: object) -> tuple[str, ...]:
+    """Take one name, or several, such as a model's aliases; warn of what is none.
+
+    Args:
+        what: What is named: "alias".
+        given: A text, or an iterable of texts; None for none.
+    """
+    if given is None:
+        return ()
+    found: list[str] = []
+    for one in _listed(given):
+        if isinstance(one, str) and one:
+            found.append(texts.kept("a name", one[: NAME_MAX + 1]))
+        else:
+            message = "%s %s is left out: it has to be a text that is not empty"
+            guard.warn_once(message, what, texts.shown(one), key=what)
+    return tuple(dict.fromkeys(name for name in found if texts.is_name(name, what)))
+
+
+def _listed(given: object) -> list[object]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return [given]
+    first = itertools.islice(cast("Iterable[object]", given), NAMES_MAX)
+    found = texts.attempt(lambda: list(first))
+    return [given] if isinstance(found, texts.Raised) else found
+
+
+def metadata(given: object) -> dict[str, Plain]:
+    """Make plain values of what is known of a thing besides its name."""
+    return {} if given is None else Walk("metadata").tree(_opened(given, "metadata"))
 
 
 def fields(given: object) -> dict[str, Any] | None:

@@ -31,20 +31,23 @@ def pixels(given: Any, layout: object) -> Pixels:
         TypeError: It is no image; the message says what to do.
     """
     if arrays.is_picture(given):
-        return Pixels(*arrays.of_picture(given))
-    raw = arrays.raw(given)
-    axes = _guessed(raw.shape, first=arrays.is_tensor(given)) if layout is None else str(layout).upper()
+        raw, axes = arrays.of_picture(given)
+    else:
+        raw = arrays.raw(given)
+        axes = _guessed(raw.shape, first=arrays.is_tensor(given)) if layout is None else str(layout).upper()
     _check(raw.shape, axes, layout)
     return Pixels(raw, axes)
 
 
 def boxes(given: Any) -> tuple[tuple[float, float, float, float], ...]:
-    """Take boxes, each (left, top, right, bottom) in pixels.
+    """Take boxes, each (left, top, right, bottom) in pixels; nothing was found where there are none.
 
     Raises:
         TypeError: They are none.
     """
     numbers, shape = arrays.numbers(given)
+    if shape[:1] == (0,):
+        return ()
     if len(shape) != len("NB") or shape[1] != len("LTRB") or shape[0] > BOXES_MAX:
         raise TypeError(f"boxes have the shape (N, 4), with N up to {BOXES_MAX:,}, and not {shape}")
     sides = [numbers[at::4] for at in range(4)]

@@ -27,6 +27,10 @@ def attempt(call: Callable[..., R], *args: object) -> R | Raised:
         return call(*args)
     except Exception as error:  # noqa: BLE001  it may be anything, and costs one value only
         return Raised(error)
+    except BaseException as error:  # a panic; what ends a program goes on
+        if not guard.is_panic(error):
+            raise
+        return Raised(RuntimeError(str(error)))
 
 
 def kept(name: str, text: str) -> str:

@@ -1,6 +1,6 @@
 """Bytes too many for a record, kept once under their sha256 and never changed.
 
-They are artifacts' bytes, and the arrays of images and histograms.
+They are artifacts' bytes, and those of images, histograms and all that is too large for a record.
 A blob is written under a temporary name and renamed when it is whole, before the record that names
 it is appended: a record never names bytes that are not there.
 """
@@ -12,7 +12,7 @@ import posixpath
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -50,27 +50,57 @@ def keep_bytes(directory: Path, pieces: "Iterable[Buffer]") -> tuple[str, int]:
     Raises:
         OSError: There is no room; nothing is left behind.
     """
+
+    def write(blob: "Blob") -> None:
+        for piece in pieces:
+            blob.write(piece)
+
+    return keep_written(directory, write)
+
+
+def keep_written(directory: Path, write: "Callable[[Blob], object]") -> tuple[str, int]:
+    """Keep what a function writes; return its digest and its size in bytes.
+
+    Raises:
+        OSError: There is no room; nothing is left behind. Nor is it when `write` raises.
+    """
     root = directory / "blobs"
     root.mkdir(mode=0o700, exist_ok=True)
     new = root / f"{os.getpid()}-{secrets.token_hex(4)}.new"
     try:
         # Unbuffered: a buffer would only be one copy more.
         with new.open("xb", buffering=0) as writing:
-            digest, size = hashlib.sha256(), 0
-            for piece in pieces:
-                view = memoryview(piece)
-                size += view.nbytes
-                for begin in range(0, view.nbytes, AT_ONCE):
-                    part = view[begin : begin + AT_ONCE]
-                    digest.update(part)
-                    _write(writing, part)
-        place = path_of(directory, digest.hexdigest())
+            blob = Blob(writing)
+            write(blob)
+        place = path_of(directory, blob.digest.hexdigest())
         if not place.exists():
             place.parent.mkdir(mode=0o700, exist_ok=True)
             new.replace(place)
-        return digest.hexdigest(), size
+        return blob.digest.hexdigest(), blob.size
     finally:
         new.unlink(missing_ok=True)
+
+
+class Blob:
+    """A blob while it is written, as much of a file as `torch.save` needs."""
+
+    def __init__(self, file: FileIO) -> None:
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self._file = file
+
+    def write(self, piece: "Buffer") -> int:
+        """Write bytes, and hash them."""
+        view = memoryview(piece)
+        self.size += view.nbytes
+        for begin in range(0, view.nbytes, AT_ONCE):
+            part = view[begin : begin + AT_ONCE]
+            self.digest.update(part)
+            _write(self._file, part)
+        return view.nbytes
+
+    def flush(self) -> None:
+        """Do nothing: what was written is with the operating system."""
 
 
 def _write(file: FileIO, part: memoryview) -> None:
@@ -95,11 +125,10 @@ def artifacts(
             other files of a directory come first.
     """
     source = source.absolute()
-    below = "" if artifact_path is None else clean(artifact_path)
+    below = place_of(source, artifact_path)
     if not source.is_dir():
-        yield _artifact(directory, source, posixpath.join(below, source.name), copy=copy)
+        yield _artifact(directory, source, below, copy=copy)
         return
-    below = clean(source.resolve().name) if artifact_path is None else below
     failed: list[OSError] = []
     for path in _files(source, directory.parent, failed):
         place = posixpath.join(below, path.relative_to(source).as_posix())
@@ -111,6 +140,14 @@ def artifacts(
             yield artifact
     if failed:
         raise failed[0]
+
+
+def place_of(source: Path, artifact_path: str | None) -> str:
+    """Tell where a file goes among the run's artifacts, or what a directory holds. See `artifacts`."""
+    below = "" if artifact_path is None else clean(artifact_path)
+    if not source.is_dir():
+        return posixpath.join(below, source.name)
+    return clean(source.resolve().name) if artifact_path is None else below
 
 
 def clean(artifact_path: str) -> str:

@@ -7,12 +7,31 @@ row begins and what type it has. What is damaged is passed over; a torn end is n
 import contextlib
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
-from tracelet.events import Artifact, Histogram, Image, Lost, Packed, Params, RunStarted, Tags, Text
+from tracelet.events import (
+    SERIES,
+    Artifact,
+    Audio,
+    Bundle,
+    Figure,
+    Histogram,
+    Html,
+    Image,
+    Lost,
+    Packed,
+    Params,
+    RunStarted,
+    Series,
+    Table,
+    Tags,
+    Text,
+    Video,
+)
 from tracelet.journal import codec
 from tracelet.journal.reader import segments
 
@@ -25,6 +44,17 @@ _LEADS: Final = (
     (6, _POINTS),
 )
 """Where the bytes stand by which a point's frame is known, and what they may be."""
+PLURALS: Final[Mapping[type[Series], str]] = {
+    Text: "texts",
+    Image: "images",
+    Figure: "figures",
+    Histogram: "histograms",
+    Audio: "audio",
+    Video: "videos",
+    Html: "html",
+    Table: "tables",
+}
+"""What several of a kind are called: in a `Tally`, in JSON, and where they are files."""
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +67,14 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         tags: Names of tags, likewise.
         texts: Texts.
         images: Images.
+        figures: Figures.
         histograms: Histograms.
-        artifacts: Files, each path once.
+        audio: Sounds.
+        videos: Videos.
+        html: Pages of HTML.
+        tables: Tables.
+        bundles: Models, datasets, checkpoints and the like, by their kind.
+        artifacts: Files, each path once; those of the bundles among them.
         records: All of the journal's records, the run's start and end among them.
         lost: Records that could not be written.
         exact: False if the journal is so large that its points were estimated.
@@ -50,7 +86,13 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     tags: int = 0
     texts: int = 0
     images: int = 0
+    figures: int = 0
     histograms: int = 0
+    audio: int = 0
+    videos: int = 0
+    html: int = 0
+    tables: int = 0
+    bundles: dict[str, int] = {}
     artifacts: int = 0
     records: int = 0
     lost: int = 0
@@ -80,6 +122,7 @@ class _Count:
     def __init__(self) -> None:
         self._points = self._others = self._lost = 0
         self._series: Counter[type[Packed]] = Counter()  # entries of series, by what they are
+        self._bundles: Counter[str] = Counter()  # by their kind
         self._metrics: set[str] = set()
         self._params: set[str] = set()
         self._tags: set[str] = set()
@@ -92,13 +135,12 @@ class _Count:
             metrics=len(self._metrics),
             params=len(self._params),
             tags=len(self._tags),
-            texts=self._series[Text],
-            images=self._series[Image],
-            histograms=self._series[Histogram],
+            bundles=dict(sorted(self._bundles.items())),
             artifacts=len(self._artifacts),
             records=self._points + self._others,
             lost=self._lost,
             exact=self._exact,
+            **{plural: self._series[kind] for kind, plural in PLURALS.items()},
         )
 
     def guess(self, size: int) -> None:
@@ -162,7 +204,9 @@ class _Count:
             self._tags.update(event.tags)
         elif isinstance(event, Artifact):
             self._artifacts.add(event.path)
-        elif isinstance(event, (Text, Image, Histogram)):
+        elif isinstance(event, Bundle):
+            self._bundles[event.kind] += 1
+        elif isinstance(event, SERIES):
             self._series[type(event)] += 1
 
 

@@ -7,7 +7,7 @@ ended, where a relay has them: in the backend's cursor.
 from pathlib import Path
 from typing import Final
 
-from tracelet.events import Artifact, Histogram, Image, payload_of
+from tracelet.events import SERIES, Artifact, Bundle, payload_of
 from tracelet.journal import blobs, cursors, history, status
 from tracelet.journal.census import census
 from tracelet.journal.cursors import Cursor
@@ -40,7 +40,7 @@ def note(directory: Path, backend: str) -> None:
 
 
 def missing(directory: Path) -> list[str]:
-    """Name the artifacts, images and histograms whose bytes the journal does not have any more.
+    """Name the artifacts, and what else has bytes, whose bytes the journal does not have any more.
 
     Raises:
         JournalCorrupt: A newer version wrote the journal.
@@ -51,7 +51,7 @@ def missing(directory: Path) -> list[str]:
         digest, _ = payload_of(event)
         if isinstance(event, Artifact):
             last[event.path] = digest
-        elif digest and isinstance(event, (Histogram, Image)):
+        elif digest and isinstance(event, (*SERIES, Bundle)):
             last[f"{event.name} ({type(event).__name__.lower()} {digest[:8]})"] = digest
     return [name for name, digest in last.items() if digest and not blobs.path_of(directory, digest).exists()]
 

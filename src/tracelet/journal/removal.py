@@ -7,8 +7,8 @@ this process holds the keeper's lock and nobody works on the run.
 What a `Sweep` finds, by kind:
 
     runs        delivered everywhere, without rejects, longer ago than their retention
-    blobs       what artifacts, images and histograms hold, of runs that are delivered everywhere,
-                without rejects
+    blobs       the bytes of artifacts, images and all else that has some, of runs that are delivered
+                everywhere, without rejects
     orphans     blobs that no record names: a process was killed between the two
     leftovers   files under a temporary name, and starts that were killed before there was a run
     trash       runs whose deletion was cut short

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 from tracelet import scrub
 from tracelet.errors import ConfigError, suggestion
 from tracelet.settings.kinds import (
+    CHECKPOINTS,
     DURABILITY,
     DURATION,
     FLAG,
@@ -154,6 +155,12 @@ class Resolved:
     track_env: bool = _is(FLAG, False, "Note Python, and the versions of packages.", config=True)
     track_tensorboard: bool = _is(FLAG, True, "Listen to SummaryWriter.", config=True)
     track_lightning: bool = _is(FLAG, True, "Listen to Lightning.", config=True)
+    log_checkpoints: str = _is(
+        CHECKPOINTS,
+        "none",
+        "Which checkpoints of Lightning's ModelCheckpoint become artifacts: "
+        '"none"; "best", that of each when a fit ends; "all", each as it is saved.',
+    )
     automagic: bool = _is(FLAG, False, "Reserved.", config=True)
     metrics_interval: float = _is(
         DURATION, 10.0, "Time between two measurements of the machine.", config=True

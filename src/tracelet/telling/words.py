@@ -12,6 +12,23 @@ _STATES: Final = {
     "idle": "delivering",
 }
 """States whose names say too little to somebody who waits; the others are said as they are."""
+_NOUNS: Final[dict[str, tuple[str, ...]]] = {
+    "params": ("param",),
+    "tags": ("tag",),
+    "texts": ("text",),
+    "images": ("image",),
+    "figures": ("figure",),
+    "histograms": ("histogram",),
+    "audio": ("audio clip",),
+    "videos": ("video",),
+    "html": ("HTML page",),
+    "tables": ("table",),
+}
+"""What is counted in a `Tally`: the noun for one, and for several where that has more than an "s"."""
+_BUNDLES: Final[dict[str, tuple[str, ...]]] = {
+    "": ("bundle",),
+    "mesh": ("mesh", "meshes"),
+}
 
 
 def clean(text: str, most: int = 10_000) -> str:
@@ -42,10 +59,15 @@ def logged(tally: Tally) -> str:
         about = "" if tally.exact else "about "
         metrics = counted(tally.metrics, "metric")
         parts.append(f"{about}{counted(tally.points, 'point')} of {metrics}")
-    kinds = ("param", "tag", "text", "image", "histogram", "artifact")
-    others = ((name, getattr(tally, f"{name}s")) for name in kinds)
-    parts += [counted(number, name) for name, number in others if number]
+    parts += [counted(number, *nouns) for kind, nouns in _NOUNS.items() if (number := getattr(tally, kind))]
+    parts += [counted(number, *_bundle(kind)) for kind, number in tally.bundles.items()]
+    parts += [counted(tally.artifacts, "artifact")] if tally.artifacts else []
     return ", ".join(parts) or "nothing logged by tracelet"
+
+
+def _bundle(kind: str) -> tuple[str, ...]:
+    """Give the noun for one thing of files, and for several: its kind, which may be a word of the user's."""
+    return _BUNDLES.get(kind) or (clean(kind, LONG),)
 
 
 def state(said: str) -> str:

@@ -1,8 +1,9 @@
 """A tracker in one file: keeps every event that it was given, in order, also across processes.
 
 It takes repetitions as a tracker does that has an identity for points: `stored` gives each event
-once, `received` as often as it came. Artifacts' bytes go to the directory `artifacts_of(path)`. Use
-it as `backend="tracelet.testing.memory:BACKEND"` with the environment variable `MEMORY_BACKEND_FILE`.
+once, `received` as often as it came. Artifacts' bytes go to the directory `artifacts_of(path)`, those
+of images and of all else that has some to `payloads_of(path)`. Use it as
+`backend="tracelet.testing.memory:BACKEND"` with the environment variable `MEMORY_BACKEND_FILE`.
 """
 
 import os
@@ -15,7 +16,7 @@ import msgspec
 
 from tracelet.backend import Backend, BlobPath, Configuration, Limits, Options, Remote, Writer
 from tracelet.errors import Rejected, Unavailable
-from tracelet.events import Artifact, Event, Metric, Packed, RunStarted
+from tracelet.events import Artifact, Event, Metric, Packed, RunStarted, payload_of
 
 POISON: Final = "poison"
 """A metric, param or tag of this name is rejected, with all of its batch."""
@@ -59,21 +60,25 @@ class MemoryWriter:
             raise Rejected(message)
         for event in batch:
             if isinstance(event, Artifact):
-                self._keep(event)
+                place = artifacts_of(self._path) / event.path
+                self._keep(self._bytes_of(event), place, f"artifact {event.path}")
+            elif digest := payload_of(event)[0]:
+                self._keep(self._blob(digest), payloads_of(self._path) / digest, f"payload {digest}")
         rows = [Row(metric=e) if isinstance(e, Metric) else Row(other=e) for e in batch]
         os.write(self._fd, b"".join(_ENCODER.encode(row).hex().encode() + b"\n" for row in rows))
 
-    def _keep(self, artifact: Artifact) -> None:
-        source = self._blob(artifact.digest) if artifact.digest else Path(artifact.reference)
-        place = artifacts_of(self._path) / artifact.path
+    def _bytes_of(self, artifact: Artifact) -> Path:
+        return self._blob(artifact.digest) if artifact.digest else Path(artifact.reference)
+
+    def _keep(self, source: Path, place: Path, what: str) -> None:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
         except FileNotFoundError as error:
-            message = f"artifact {artifact.path}: {error}"
+            message = f"{what}: {error}"
             raise Rejected(message) from error
         except OSError as error:
-            message = f"artifact {artifact.path}: {error}"
+            message = f"{what}: {error}"
             raise Unavailable(message) from error
 
     def acknowledged(self) -> int | None:
@@ -115,6 +120,11 @@ def _event(line: bytes) -> Event | None:
 def artifacts_of(path: Path) -> Path:
     """Tell where the tracker in the file `path` keeps artifacts' bytes."""
     return path.with_name(f"{path.name}.artifacts")
+
+
+def payloads_of(path: Path) -> Path:
+    """Tell where the tracker in the file `path` keeps payloads' bytes: files called by their digests."""
+    return path.with_name(f"{path.name}.payloads")
 
 
 def stored(path: Path) -> list[Event]:

@@ -12,13 +12,17 @@
     Text                 artifact `text/<name>/step-<step>+<milliseconds>+<digest>.txt`
     Histogram            artifact `histograms/<name>/step-<step>+<milliseconds>+<digest>.json`
     Image                the two files and the tag of MLflow's own image series (see `series`)
+    Figure, Audio, Video, Html, Table, Layout
+                         files that people open, and a JSON that tells what they are (see `records`)
+    Bundle               the same; a model is a registered version, a dataset an input (see `bundles`)
+    Definition           tag `tracelet.metric.<digest>`; summaries are metrics in the end (see `rules`)
     Artifact             artifact of the same path, if MLflow can keep it there (see `paths`)
     RunFinished          status and end time
     Lost                 nothing; it stays in the journal
 
 Every request can be repeated: a SQL store keeps one row for each (name, step, milliseconds, value),
-and params, tags and artifacts replace themselves. A run is found again by its tag. Only MLflow's
-file store doubles points, so it is not offered.
+and params, tags and artifacts replace themselves. A run, and a version of a model, is found again by
+its tag. Only MLflow's file store doubles points, so it is not offered.
 """
 
 import math
@@ -27,7 +31,8 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from tracelet import backend
-from tracelet.backend import Backend, BlobPath, Degradation, Limits, Options
+from tracelet.backend import Backend, BlobPath, Limits, Options
+from tracelet.backends.mlflow.degradations import DEGRADATIONS
 from tracelet.backends.mlflow.held import held
 from tracelet.backends.mlflow.options import configure
 from tracelet.backends.mlflow.sources import source
@@ -47,38 +52,6 @@ LIMITS: Final = Limits(
     note=8000,
     needs_step=True,
     patience=120.0,  # making a SQLite database takes 4 s alone, and more beside a busy training
-)
-
-DEGRADATIONS: Final = (
-    Degradation(what="the type of a param", becomes="text, `str(value)`"),
-    Degradation(what="a param that is logged again with another value", becomes="a reject; the first stays"),
-    Degradation(what="a param longer than 6,000, a tag or note longer than 8,000 characters", becomes="cut"),
-    Degradation(what="time below a millisecond", becomes="rounded to a millisecond"),
-    Degradation(
-        what="a point, an image or a histogram without a step", becomes="numbered 0, 1, 2 … for each name"
-    ),
-    Degradation(
-        what="an image's array", becomes="a PNG of 8 bits a channel, with its boxes drawn; NaN is black"
-    ),
-    Degradation(what="a histogram's values", becomes="counts in bins"),
-    Degradation(what="an infinite value", becomes="the largest float64, ±1.797e308"),
-    Degradation(what="a negative zero", becomes="0.0, in SQLite"),
-    Degradation(what="points of one name, step, millisecond and value", becomes="one point"),
-    Degradation(
-        what="a name with other characters than letters, digits and `_-. :/`, or that is no clean path",
-        becomes="escaped, reversibly",
-    ),
-    Degradation(
-        what="a name longer than 250 characters, of an image longer than 140 bytes",
-        becomes="cut; a tag has the original",
-    ),
-    Degradation(
-        what="an artifact's path with `#`, `?`, `%`, a backslash or control characters",
-        becomes="escaped, reversibly",
-    ),
-    Degradation(what="the time of a param, tag, note or artifact", becomes="the time of the run's start"),
-    Degradation(what="the reason of a run's end", becomes="nothing"),
-    Degradation(what="an empty directory among the artifacts", becomes="nothing"),
 )
 
 

@@ -12,6 +12,7 @@ from tracelet.backends.mlflow.found import Found, Model, Point, seconds
 from tracelet.backends.mlflow.options import database_file
 from tracelet.backends.mlflow.reading import WORKING, asking
 from tracelet.backends.mlflow.stores import TIMEOUT, look
+from tracelet.backends.mlflow.tags import RECORD
 from tracelet.errors import Refused, suggestion
 from tracelet.scrub import without_userinfo
 
@@ -84,10 +85,16 @@ class ClientStore:
         models = self._models(there)
         inputs: Any = there.inputs
         more: dict[str, Any] = {
-            "datasets": [_dataset(found) for found in getattr(inputs, "dataset_inputs", None) or ()],
+            "datasets": [
+                _dataset(found)
+                for found in getattr(inputs, "dataset_inputs", None) or ()
+                if all(tag.key != RECORD for tag in found.tags)  # a bundle's
+            ],
             "models it used": [found.model_id for found in getattr(inputs, "model_inputs", None) or ()],
             "models": [dict(model.about) for model in models],
-            "registered versions": [_version(version) for version in self._versions(run)],
+            "registered versions": [
+                _version(version) for version in self._versions(run) if RECORD not in version.tags
+            ],
         }
         return Found(
             id=run,
@@ -106,7 +113,7 @@ class ClientStore:
 
     def history(self, run: str, metric: str) -> Iterator[Point]:
         """See `Store.history`."""
-        for point in self._pages(lambda client, token: _history(client, run, metric, token)):
+        for point in self._pages(lambda client, token: history_page(client, run, metric, token)):
             yield Point(int(point.step), int(point.timestamp), float(point.value))
 
     def close(self) -> None:
@@ -206,8 +213,8 @@ def unknown_project(project: str, place: str, known: list[str]) -> str:
     return f"{place} has no experiment called {project!r}; there are {listed}.{suggestion(project, known)}"
 
 
-def _history(client: Any, run: str, metric: str, token: str | None) -> Any:
-    """Ask for one page; the client's public method has all of them in memory at once."""
+def history_page(client: Any, run: str, metric: str, token: str | None) -> Any:
+    """Ask for one page of points; the client's public method has all of them in memory at once."""
     store = _tracking_store(client)
     if store is None:
         return client.get_metric_history(run, metric)

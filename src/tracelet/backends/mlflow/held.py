@@ -2,14 +2,19 @@
 
 import math
 import sys
-from typing import Final
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
+from tracelet import media
 from tracelet.events import (
     Artifact,
+    Audio,
+    Bundle,
     Event,
+    Figure,
     Histogram,
+    Html,
     Image,
     Lost,
     Metric,
@@ -17,9 +22,13 @@ from tracelet.events import (
     Payload,
     RunFinished,
     RunStarted,
+    Table,
     Text,
+    Video,
 )
 
+Filed: TypeAlias = Figure | Audio | Video | Html | Table
+"""What is logged under a name again and again, and is a file here."""
 _LARGEST: Final = sys.float_info.max
 
 
@@ -27,17 +36,23 @@ def held(event: Event) -> Event | None:
     """See `Backend.held`."""
     if isinstance(event, Lost):
         return None
+    if isinstance(event, (Metric, Params, Artifact)):
+        return _plain(event)
+    if isinstance(event, (Histogram, Image)):
+        return _in_series(event)
+    if isinstance(event, (Figure, Audio, Video, Html, Table, Bundle)):
+        return _in_files(event)
+    if isinstance(event, (RunStarted, Text, RunFinished)):
+        event = msgspec.structs.replace(event, time=milliseconds(event.time) / 1000)
+    return msgspec.structs.replace(event, reason="") if isinstance(event, RunFinished) else event
+
+
+def _plain(event: Metric | Params | Artifact) -> Event:
     if isinstance(event, Metric):
         return Metric(event.name, _value(event.value), step_of(event), milliseconds(event.time) / 1000)
     if isinstance(event, Params):
         return Params(event.time, {name: str(value) for name, value in event.params.items()})
-    if isinstance(event, Artifact):
-        return Artifact(time=event.time, path=event.path, size=event.size)
-    if isinstance(event, (Histogram, Image)):
-        return _in_series(event)
-    if isinstance(event, (RunStarted, Text, RunFinished)):
-        event = msgspec.structs.replace(event, time=milliseconds(event.time) / 1000)
-    return msgspec.structs.replace(event, reason="") if isinstance(event, RunFinished) else event
+    return Artifact(time=event.time, path=event.path, size=event.size)
 
 
 def _in_series(event: Histogram | Image) -> Histogram | Image:
@@ -52,7 +67,20 @@ def _in_series(event: Histogram | Image) -> Histogram | Image:
     )
 
 
-def step_of(event: Metric | Histogram | Image) -> int:
+def _in_files(event: Filed | Bundle) -> Event:
+    """Return what is a file, once an array has become one."""
+    if isinstance(event, Bundle):
+        data = event.data and Payload("", 0, format="json")
+        return msgspec.structs.replace(event, data=data, metadata=worded(event.metadata))
+    shape = event.data.shape if isinstance(event, Table) else ()
+    data = Payload("", 0, shape=shape, format=media.ending(event))
+    event = msgspec.structs.replace(event, step=step_of(event), ordinal=0, data=data)
+    if isinstance(event, Audio):
+        return msgspec.structs.replace(event, rate=0)  # the file says it
+    return msgspec.structs.replace(event, layout="") if isinstance(event, Video) else event
+
+
+def step_of(event: Metric | Histogram | Image | Filed) -> int:
     """Return the step that MLflow has to be given."""
     return event.ordinal if event.step is None else event.step
 
@@ -60,6 +88,15 @@ def step_of(event: Metric | Histogram | Image) -> int:
 def milliseconds(seconds: float) -> int:
     """Return a time of ours as MLflow's."""
     return round(seconds * 1000)
+
+
+def worded(value: Any) -> Any:
+    """Return a plain value as JSON can hold it: of NaN and infinities their words, of a tuple a list."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: worded(one) for name, one in cast("dict[str, Any]", value).items()}
+    return [worded(one) for one in cast("list[Any]", value)] if isinstance(value, (list, tuple)) else value
 
 
 def _value(value: float) -> float:

@@ -13,75 +13,36 @@
     datasets, models, versions   one `Artifact` of JSON, `mlflow/run-<id>.json`, if there are any
     status, end time             `RunFinished`, unless the run goes on
 
-Of a run with the tag `tracelet.uid` the tracelet tags become fields again, names are what they were
-before they were mapped, and artifacts below `text/` and `histograms/` are `Text` and `Histogram`.
-Nobody else's name is unmapped.
+Of a run with the tag `tracelet.uid` the tracelet tags become fields and definitions again, names are
+what they were before they were mapped, and artifacts are the texts, histograms, figures, sounds,
+films, pages, tables, layouts and bundles that they were made of. The summaries of metrics, and the
+versions and datasets that bundles have made, are not given again. Nobody else's name is unmapped,
+and nobody else's table is more than an artifact: MLflow knows neither its step nor its time.
 """
 
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from tracelet.backend import Options, RunSummary
-from tracelet.backends.mlflow import LIMITS, series
-from tracelet.backends.mlflow.artifacts import Absent, File, Files, LocalFiles, RemoteFiles, local
+from tracelet.backends.mlflow import contents, rules, tags
+from tracelet.backends.mlflow.artifacts import Absent, Files, LocalFiles, RemoteFiles, local
 from tracelet.backends.mlflow.client import ClientStore
+from tracelet.backends.mlflow.contents import Names, Place
 from tracelet.backends.mlflow.filestore import FileStore
 from tracelet.backends.mlflow.found import ENDED, Found, seconds
-from tracelet.backends.mlflow.paths import escaped, is_path, text_of, unescaped
+from tracelet.backends.mlflow.paths import escaped
 from tracelet.backends.mlflow.reading import asking
 from tracelet.backends.mlflow.sources import with_credentials
-from tracelet.backends.mlflow.writer import CLAIMED, LOGGED_IMAGES, NOTE, PARENT, UID
 from tracelet.errors import Refused
-from tracelet.events import (
-    Artifact,
-    Event,
-    Histogram,
-    Image,
-    Metric,
-    Params,
-    RunFinished,
-    RunStarted,
-    Status,
-    Text,
-)
-from tracelet.names import NAME_TAG, NameMap, originals
+from tracelet.events import Event, Metric, Params, RunFinished, RunStarted, Status
 
-_GROUP: Final = "tracelet.group"
-_JOB_TYPE: Final = "tracelet.job_type"
-_NAME: Final = "mlflow.runName"
-_FIELDS: Final = frozenset({NOTE, PARENT, _NAME})  # tags that are fields of ours, in any run
-_OURS: Final = frozenset({UID, CLAIMED, _GROUP, _JOB_TYPE, LOGGED_IMAGES})  # and of runs that we wrote
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where the files of one run are.
-
-    Attributes:
-        ours: Whether tracelet wrote the run.
-        own: The run's artifacts.
-        models: Its logged models' files, by what their paths begin with here.
-        about: The path of the JSON that tells what events cannot, and its bytes, if there is any.
-    """
-
-    ours: bool
-    own: Files
-    models: Mapping[str, Files]
-    about: tuple[str, bytes]
-
-    def find(self, path: str) -> tuple[Files, str]:
-        """Tell where a file is, and what its path is there."""
-        for prefix, files in self.models.items():
-            if path.startswith(prefix):
-                return files, path[len(prefix) :]
-        return self.own, path
+_FIELDS: Final = frozenset({tags.NOTE, tags.PARENT, tags.NAME})  # tags that are fields of ours, in any run
 
 
 class Reader:
@@ -91,7 +52,7 @@ class Reader:
         self._store = _store(options["tracking_uri"])
         self._absent = Absent()
         self._lock = threading.Lock()
-        self._places: dict[str, _Place] = {}  # of the run that was read last
+        self._places: dict[str, Place] = {}  # of the run that was read last
 
     def runs(self, project: str | None) -> Iterator[RunSummary]:
         """See `Reader.runs`; the oldest comes first. Deleted runs are not among them."""
@@ -101,15 +62,20 @@ class Reader:
         """See `Reader.events`."""
         found = self._store.run(run)
         started = seconds(found.started)
-        names = _Names(found)
+        names = Names(found.tags)
         yield _started(found, names)
         if found.params:
             yield Params(started, {names.read(name): value for name, value in found.params.items()})
+        if names.ours:
+            yield from rules.definitions(found.tags)
+        ours = rules.ours_among(found.tags if names.ours else {})
         for metric in found.metrics:
             name = names.read(metric)
+            made = ours.get(metric, frozenset())  # of other points, by tracelet
             for point in self._store.history(run, metric):
-                yield Metric(name, point.value, point.step, seconds(point.time))
-        yield from self._files(found, names)
+                if (point.step, point.time) not in made:
+                    yield Metric(name, point.value, point.step, seconds(point.time))
+        yield from contents.events(self._located(found), names, started)
         if status := _ended(found.status):
             yield RunFinished(seconds(found.ended or found.started), status)
 
@@ -135,48 +101,12 @@ class Reader:
         """See `Reader.close`."""
         self._store.close()
 
-    def _files(self, found: Found, names: "_Names") -> Iterator[Event]:
-        place = self._located(found)
-        time = seconds(found.started)
-        others: list[File] = []
-        about: dict[str, File] = {}  # what is said of images besides
-        images: list[series.Found] = []
-        for file in place.own.walk():
-            if (image := series.image_at(file.path, file.size)) is not None:
-                images += [] if image.is_small else [image]
-            elif names.ours and file.path.startswith(series.ABOUT):
-                about[file.path] = file
-            elif (entry := _entry(place, file) if names.ours else None) is not None:
-                yield msgspec.structs.replace(entry, name=names.read(entry.name))
-            else:
-                others.append(File(unescaped(file.path), file.size) if names.ours else file)
-        yield from self._images(place, images, about, names)
-        for prefix, files in place.models.items():
-            others += (File(prefix + file.path, file.size) for file in files.walk())
-        path, content = place.about
-        if content:
-            others.append(File(path, len(content)))
-        others += about.values()  # of no image that is there
-        for file in others:
-            yield Artifact(time=time, path=file.path, size=file.size)
-
-    def _images(
-        self, place: _Place, images: list[series.Found], about: dict[str, File], names: "_Names"
-    ) -> Iterator[Image]:
-        """Give images, each series in the order of its steps; take from `about` what was said of them."""
-        for found in sorted(images, key=lambda one: (one.image.name, one.image.step or 0, one.image.time)):
-            image = found.image
-            if found.about in about:
-                del about[found.about]
-                image = series.with_about(image, place.own.read(found.about))
-            yield msgspec.structs.replace(image, name=names.read_cut(image.name))
-
-    def _place(self, run: str) -> _Place:
+    def _place(self, run: str) -> Place:
         with self._lock:
             known = self._places.get(run)
         return known or self._located(self._store.run(run))
 
-    def _located(self, found: Found) -> _Place:
+    def _located(self, found: Found) -> Place:
         own = self._files_at(found.id, found.place)
         models: dict[str, Files] = {}
         if found.models:
@@ -187,8 +117,8 @@ class Reader:
                 prefix = f"{model.name}/" if alone else f"{model.name}/{model.id}/"
                 models[prefix] = self._files_at(found.id, model.place)
         about = msgspec.json.format(msgspec.json.encode(found.more)) if found.more else b""
-        place = _Place(
-            ours=bool(found.tags.get(UID)),
+        place = Place(
+            ours=bool(found.tags.get(tags.UID)),
             own=own,
             models=models,
             about=(f"mlflow/run-{found.id}.json", about),
@@ -210,38 +140,6 @@ class Reader:
         return LocalFiles(directory)
 
 
-class _Names:
-    """A run's names, as they were before they were mapped; `ours` tells whether tracelet wrote it."""
-
-    def __init__(self, found: Found) -> None:
-        self.ours = bool(found.tags.get(UID))
-        self._tags = found.tags
-        self._map = NameMap(LIMITS)
-
-    def read(self, mapped: str) -> str:
-        if not self.ours:
-            return mapped
-        original = self._map.from_tracker(mapped, originals([mapped], self._tags))
-        # What the user's own calls of MLflow have logged to the run was never mapped.
-        return original if self._map.to_tracker(original) == mapped else mapped
-
-    def read_cut(self, mapped: str) -> str:
-        """Read a name that may have been cut to fit into that of a file."""
-        return originals([mapped], self._tags).get(mapped) or self.read(mapped)
-
-    def is_ours(self, tag: str) -> bool:
-        return self.ours and (tag in _OURS or tag.startswith(NAME_TAG))
-
-
-def _entry(place: _Place, file: File) -> Text | Histogram | None:
-    """Read a text or a histogram of ours; None if the file is neither."""
-    if is_path(file.path):
-        return text_of(file.path, place.own.read(file.path))
-    if series.is_histogram(file.path):
-        return series.histogram_of(file.path, place.own.read(file.path))
-    return None
-
-
 def _store(stored: str) -> ClientStore | FileStore:
     directory = local(stored, None)
     if directory is not None:
@@ -249,22 +147,22 @@ def _store(stored: str) -> ClientStore | FileStore:
     return ClientStore(with_credentials(stored))
 
 
-def _started(found: Found, names: _Names) -> RunStarted:
-    tags = found.tags
+def _started(found: Found, names: Names) -> RunStarted:
+    there = found.tags
     return RunStarted(
         time=seconds(found.started),
-        run_id=tags.get(UID) or found.id,
+        run_id=there.get(tags.UID) or found.id,
         name=found.name,
         project=found.project,
         tags={
             names.read(name): value
-            for name, value in tags.items()
-            if name not in _FIELDS and not names.is_ours(name)
+            for name, value in (names.without_ours(there) if names.ours else there).items()
+            if name not in _FIELDS
         },
-        note=tags.get(NOTE, ""),
-        group=tags.get(_GROUP, "") if names.ours else "",
-        job_type=tags.get(_JOB_TYPE, "") if names.ours else "",
-        parent=tags.get(PARENT, ""),
+        note=there.get(tags.NOTE, ""),
+        group=there.get(tags.GROUP, "") if names.ours else "",
+        job_type=there.get(tags.JOB_TYPE, "") if names.ours else "",
+        parent=there.get(tags.PARENT, ""),
     )
 
 

@@ -28,7 +28,7 @@ import msgspec
 from tracelet.backends.mlflow import LIMITS
 from tracelet.backends.mlflow.held import milliseconds, step_of
 from tracelet.backends.mlflow.paths import divided, undivided
-from tracelet.events import Histogram, Image, Moments, Payload
+from tracelet.events import Figure, Histogram, Image, Moments, Payload, Table
 from tracelet.media import Counted
 from tracelet.names import NAME_TAG, NameMap, digest_of, shorter
 
@@ -69,8 +69,8 @@ class Found(NamedTuple):
     is_small: bool
 
 
-def files_of(image: Image) -> ImageFiles:
-    """Choose the files that hold an image; its name is as the relay has mapped it."""
+def files_of(image: Image | Figure | Table) -> ImageFiles:
+    """Choose the files that hold an image, or what is shown as one; its name is as the relay mapped it."""
     name, tags = _key(image.name)
     number = uuid.uuid5(_SPACE, msgspec.json.encode(image).decode())
     when = f"step+{step_of(image)}+timestamp+{milliseconds(image.time)}"

@@ -1,49 +1,28 @@
 """Writing a run to MLflow."""
 
 import contextlib
-import posixpath
 import shlex
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelet import media
 from tracelet.backend import BlobPath, Options, Remote
-from tracelet.backends.mlflow import series
+from tracelet.backends.mlflow.client import history_page
+from tracelet.backends.mlflow.contents import Names
 from tracelet.backends.mlflow.failures import Baffling, mapped
 from tracelet.backends.mlflow.held import milliseconds, step_of
 from tracelet.backends.mlflow.options import database_file, engine
-from tracelet.backends.mlflow.paths import escaped, path_of
+from tracelet.backends.mlflow.putting import Putter
+from tracelet.backends.mlflow.rules import Point, Summaries, tag_of
 from tracelet.backends.mlflow.sources import with_credentials
-from tracelet.backends.mlflow.stores import connect, patient, settle, slower
+from tracelet.backends.mlflow.stores import connect, settle, slower
+from tracelet.backends.mlflow.tags import CLAIMED, GROUP, JOB_TYPE, METRIC, NAME, NOTE, PARENT, UID
 from tracelet.errors import Refused, Rejected, Unavailable
-from tracelet.events import (
-    Artifact,
-    Event,
-    Histogram,
-    Image,
-    Metric,
-    Note,
-    Params,
-    RunFinished,
-    RunStarted,
-    Tags,
-    Text,
-)
+from tracelet.events import Artifact, Definition, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-UID: Final = "tracelet.uid"
-CLAIMED: Final = "tracelet.claimed"
-"""The tag of a run whose id has reached us; one without it has never been written to."""
-NOTE: Final = "mlflow.note.content"
-PARENT: Final = "mlflow.parentRunId"
-LOGGED_IMAGES: Final = "mlflow.loggedImages"
-"""The tag by which MLflow's UI knows that a run has images."""
 
 _REQUEST: Final = 900_000  # bytes of one request, at most; a server takes 1,000,000
 _TRIES: Final = 3  # of a batch whose failure nobody understands
@@ -58,8 +37,7 @@ class Writer:
         self._blob = blob
         self._client: Any = None
         self._uid = self._experiment = self._run = ""
-        self._image_bytes = media.most(options)
-        self._told: set[str] = set()  # tags that images need, and that are set
+        self._putter = Putter(None, "", blob, 0)
 
     def open(self, run: RunStarted) -> Remote:
         """See `Writer.open`."""
@@ -76,6 +54,7 @@ class Writer:
                 self._experiment = self._chosen_experiment(uri, run)
                 found = self._found() or self._create(run)
             self._run = str(found.info.run_id)
+            self._putter = Putter(self._client, self._run, self._blob, media.most(self._options))
         if engine(stored) in {"http", "https"}:
             page = f"{stored.rstrip('/')}/#/experiments/{self._experiment}/runs/{self._run}"
             return Remote(id=self._run, url=page)
@@ -191,70 +170,36 @@ class Writer:
     def _write(self, batch: Sequence[Event]) -> None:
         for request in _requests(*_sorted(batch)):
             self._client.log_batch(self._run, **request, synchronous=True)
+        putter = self._putter
         artifacts = {event.path: event for event in batch if isinstance(event, Artifact)}
         for artifact in artifacts.values():  # of one path, only the last
-            self._upload(artifact)
+            putter.upload(artifact)
         for event in batch:
-            if isinstance(event, Text):
-                self._client.log_text(self._run, event.text, path_of(event))
-            elif isinstance(event, Image):
-                self._image(event)
-            elif isinstance(event, Histogram):
-                self._histogram(event)
-            elif isinstance(event, RunFinished):
+            putter.put(event)
+            if isinstance(event, RunFinished):
                 self._finish(event)
 
     def _finish(self, event: RunFinished) -> None:
+        run: Run = self._client.get_run(self._run)
+        if any(tag.startswith(METRIC) for tag in run.data.tags):
+            metrics = run.data.metrics.keys()
+            Summaries(self._client, self._run, metrics, run.data.tags, self._history).write(
+                Names(run.data.tags).read
+            )
         if self._options.get("run"):
             return  # the script opened it, and ends it
         self._found()  # for what came true late
         self._client.set_terminated(self._run, event.status, milliseconds(event.time))
 
-    def _image(self, image: Image) -> None:
-        shown = media.picture(
-            image, self._bytes(f"image {image.name!r}", image.data.digest), self._image_bytes
-        )
-        files = series.files_of(image)
-        self._put(files.small, media.encoded(media.thumbnail(shown), "WEBP"))
-        if said := series.about(image):
-            self._put(files.about, said)
-        self._put(files.whole, media.encoded(shown, "PNG"))
-        tags = {LOGGED_IMAGES: "True", **files.tags}
-        if not tags.keys() <= self._told:
-            from mlflow.entities import RunTag
-
-            self._client.log_batch(self._run, tags=[RunTag(*pair) for pair in tags.items()], synchronous=True)
-            self._told.update(tags)
-
-    def _histogram(self, histogram: Histogram) -> None:
-        data = histogram.data
-        file = None if data is None else self._bytes(f"histogram {histogram.name!r}", data.digest)
-        self._put(series.path_of(histogram), series.content_of(histogram, media.counted(histogram, file)))
-
-    def _bytes(self, what: str, digest: str) -> Path:
-        source = self._blob(digest)
-        if not source.is_file():
-            raise Rejected(f"{what}: its bytes are not at {source} any more")
-        return source
-
-    def _put(self, path: str, content: bytes) -> None:
-        """Keep bytes as the artifact of a path."""
-        directory, name = posixpath.split(path)
-        with tempfile.TemporaryDirectory(prefix="tracelet-") as place, patient(len(content)):
-            Path(place, name).write_bytes(content)
-            self._client.log_artifact(self._run, str(Path(place, name)), directory)
-
-    def _upload(self, artifact: Artifact) -> None:
-        what = f"artifact {artifact.path!r}"
-        source = self._bytes(what, artifact.digest) if artifact.digest else _unchanged(artifact)
-        directory, name = posixpath.split(escaped(artifact.path))
-        with tempfile.TemporaryDirectory(prefix="tracelet-") as place, patient(artifact.size):
-            named = Path(place, name)  # the client takes a file's own name
-            try:
-                named.symlink_to(source.absolute())
-            except OSError:  # few may do so on Windows
-                shutil.copyfile(source, named)
-            self._client.log_artifact(self._run, str(named), directory or None)
+    def _history(self, metric: str) -> Iterator[Point]:
+        """Give every point of a metric, page by page."""
+        token: str | None = None
+        while True:
+            page = history_page(self._client, self._run, metric, token)
+            yield from (Point(float(one.value), int(one.step), int(one.timestamp)) for one in page)
+            token = getattr(page, "token", None)
+            if not token:
+                return
 
     def _doubt(self, batch: Sequence[Event], error: Baffling) -> None:
         """Find out whether a batch or the tracker is at fault, and raise what fits.
@@ -281,11 +226,11 @@ def _tags(run: RunStarted) -> dict[str, str]:
     ours = {
         UID: run.run_id,
         NOTE: run.note,
-        "tracelet.group": run.group,
-        "tracelet.job_type": run.job_type,
+        GROUP: run.group,
+        JOB_TYPE: run.job_type,
     }
     tags = {**run.tags, **{name: value for name, value in ours.items() if value}}
-    tags.pop("mlflow.runName", None)  # MLflow refuses one that is not the name given
+    tags.pop(NAME, None)  # MLflow refuses one that is not the name given
     return tags
 
 
@@ -311,6 +256,8 @@ def _sorted(batch: Sequence[Event]) -> tuple[list[Any], list[Any], list[Any]]:
             tags.update(event.tags)
         elif isinstance(event, Note):
             tags[NOTE] = event.text
+        elif isinstance(event, Definition):
+            tags.update([tag_of(event)])
     return metrics, [Param(*pair) for pair in params], [RunTag(*pair) for pair in tags.items()]
 
 
@@ -331,15 +278,3 @@ def _requests(
             size += bulk
     if request:
         yield request
-
-
-def _unchanged(artifact: Artifact) -> Path:
-    """Return the file that an artifact refers to, if it is still what was logged."""
-    source = Path(artifact.reference)
-    try:
-        now = source.stat()
-    except OSError as error:
-        raise Rejected(f"artifact {artifact.path!r}: {source} cannot be read any more: {error}") from None
-    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
-        raise Rejected(f"artifact {artifact.path!r}: {source} has changed since it was logged")
-    return source

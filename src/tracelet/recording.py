@@ -1,1 +1,0 @@
-"""What can be logged to a run: each `log_*`, and what captures call beneath it."""
