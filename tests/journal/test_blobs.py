@@ -281,3 +281,27 @@ def test_deleting_takes_all_blobs_and_nothing_else(run: Path, source: Path) -> N
     blobs.delete(run)
 
     assert [path.name for path in run.iterdir()] == ["run.json"]
+
+
+def test_a_file_that_grows_while_it_is_kept_is_kept_as_it_was(tmp_path: Path) -> None:
+    growing = tmp_path / "train.log"
+    growing.write_bytes(b"a" * (blobs.CHUNK + 10))
+
+    with growing.open("rb") as reading, growing.open("ab", buffering=0) as writing:
+        found = 0
+        for piece in blobs.pieces_of(reading):
+            writing.write(b"b" * 2 * blobs.CHUNK)
+            assert set(piece) == set(b"a")
+            found += len(piece)
+
+    assert found == blobs.CHUNK + 10
+
+
+def test_a_file_that_does_not_tell_its_size_is_kept_whole(tmp_path: Path) -> None:
+    source = Path("/proc/self/stat")
+    if not source.exists():
+        pytest.skip("there is no /proc")
+
+    _, size = blobs.keep(tmp_path, source)
+
+    assert size > 0

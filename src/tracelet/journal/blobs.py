@@ -11,11 +11,12 @@ import os
 import posixpath
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tracelet.events import Artifact
 
@@ -38,7 +39,15 @@ def keep(directory: Path, source: Path) -> tuple[str, int]:
         OSError: `source` cannot be read, or there is no room; nothing is left behind.
     """
     with source.open("rb") as reading:
-        return keep_bytes(directory, iter(lambda: reading.read(CHUNK), b""))
+        return keep_bytes(directory, pieces_of(reading))
+
+
+def pieces_of(reading: BinaryIO) -> Iterator[bytes]:
+    """Read a file as far as it reaches now: one that grows faster than it is copied has no end."""
+    left = os.fstat(reading.fileno()).st_size or sys.maxsize  # those of /proc do not tell theirs
+    while left > 0 and (piece := reading.read(min(CHUNK, left))):
+        left -= len(piece)
+        yield piece
 
 
 def keep_bytes(directory: Path, pieces: "Iterable[Buffer]") -> tuple[str, int]:
