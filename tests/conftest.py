@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import hypothesis.configuration
 import pytest
 
-GRACE: Final = 15.0  # seconds that a process has to end by itself once its test has
+GRACE: Final = 10.0  # seconds that a process has to end by itself once its test has
 FOREIGN: Final = ("MLFLOW_", "WANDB_", "CLEARML_", "TRACELET_", "SLURM_", "OMPI_COMM_WORLD_")
 ROLE: Final = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK"}
 

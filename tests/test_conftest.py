@@ -124,7 +124,10 @@ def test_the_fixture_fails_the_test_that_left_something(tmp_path: Path) -> None:
     inner.write_text("\n".join(line[4:] for line in LEAVES_SOMETHING.format(pid=str(pid)).splitlines()))
 
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider", "-q", inner],
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider", "-q"),
+            *("-o", "markers=slow: this module bears it", inner),
+        ],
         env={**os.environ, "PYTHONPATH": str(root)},
         cwd=tmp_path,
         capture_output=True,
