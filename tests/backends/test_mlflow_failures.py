@@ -20,7 +20,7 @@ from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.events import Metric
 
 NOW = RUN.time
-pytestmark = WARNINGS
+pytestmark = [pytest.mark.slow, *WARNINGS]
 
 
 @pytest.mark.parametrize("mode", ["refuse", "error", "black_hole"])

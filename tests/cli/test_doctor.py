@@ -21,6 +21,8 @@ from tracelet.cli import asking, installation, premises, reaching
 from tracelet.cli.findings import Finding
 from tracelet.journal import shelf
 
+pytestmark = pytest.mark.slow
+
 READABLE = '''
 """A tracker that can be read, or not, as its option says."""
 

@@ -22,6 +22,8 @@ from tracelet.events import Event, Histogram, Image, Metric, Moments, Payload, R
 from tracelet.journal import codec, history, status
 from tracelet.journal.writer import Writer
 
+pytestmark = pytest.mark.slow
+
 RUN: Final = "20231114-221320-aaaaaa"
 VALUES: Final = (0.1, 1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 1e16, math.nan, math.inf, -math.inf)
 NAMES: Final = ("loss", 'a "name", with; all\nof it', "größe/損失", "half \udc80")

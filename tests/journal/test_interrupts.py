@@ -24,6 +24,8 @@ from tracelet.events import Lost, Metric, Note, Params
 from tracelet.journal import writer as writing
 from tracelet.journal.writer import Writer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:

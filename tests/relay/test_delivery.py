@@ -16,6 +16,8 @@ from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, 
 from tracelet.journal import codec, cursors, status
 from tracelet.journal.writer import Writer
 
+pytestmark = pytest.mark.slow
+
 CONFIRMS: tuple[Confirms, ...] = ("write", "count", "close")
 
 
