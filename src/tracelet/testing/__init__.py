@@ -1,5 +1,29 @@
-"""For the tests of whoever writes a backend or a capture: real doubles, not mocks.
+"""For the tests of whoever writes a backend or a capture: a contract to inherit, and real doubles.
 
-`tracelet.testing.memory` is a tracker in one file on disk; `tracelet.testing.faulty` is the same
-tracker on a bad day.
+    BackendContract   what every backend promises, as pytest classes: see `tracelet.testing.contract`
+    MemoryBackend     a tracker in one file on disk: see `tracelet.testing.memory`
+    FaultyBackend     the same tracker on a bad day: see `tracelet.testing.faulty`
+
+Only the first needs pytest, and nothing is loaded before it is asked for.
 """
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracelet.testing.contract import BackendContract
+    from tracelet.testing.faulty import BACKEND as FaultyBackend  # noqa: N811  a name for a value
+    from tracelet.testing.memory import BACKEND as MemoryBackend  # noqa: N811
+
+__all__ = ["BackendContract", "FaultyBackend", "MemoryBackend"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BackendContract":
+        from tracelet.testing.contract import BackendContract
+
+        return BackendContract
+    if name in {"FaultyBackend", "MemoryBackend"}:
+        from tracelet.testing import faulty, memory
+
+        return faulty.BACKEND if name == "FaultyBackend" else memory.BACKEND
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,22 @@
+"""The journal as a store keeps what every backend promises, as far as there is no Writer."""
+
+from pathlib import Path
+
+import pytest
+
+from tracelet import backends
+from tracelet.backend import Options
+from tracelet.testing import BackendContract
+
+
+class TestLocal(BackendContract):
+    backend = backends.load("local")
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Options:
+        return {"shelf": str(tmp_path / ".tracelet")}
+
+    @pytest.fixture
+    def away(self, tmp_path: Path) -> Options:
+        (tmp_path / "a file").touch()
+        return {"shelf": str(tmp_path / "a file")}

@@ -1,0 +1,23 @@
+"""The tracker of `tracelet.testing.memory` keeps what every backend promises."""
+
+from pathlib import Path
+
+import pytest
+
+from tracelet.backend import Options
+from tracelet.events import Metric
+from tracelet.testing import BackendContract, memory
+
+
+class TestMemory(BackendContract):
+    backend = memory.BACKEND
+    load = "tracelet.testing.memory:BACKEND"
+    poison = (Metric(memory.POISON, 1.0, 0, 1.0),)
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Options:
+        return {"path": str(tmp_path / "tracked")}
+
+    @pytest.fixture
+    def away(self, tmp_path: Path) -> Options:
+        return {"path": str(tmp_path / "no" / "such" / "directory")}
