@@ -167,8 +167,10 @@ def _targets(
     targets: dict[str, Target] = {}
     secrets: dict[str, str] = {}
     for load, backend in chosen.items():
-        backends.check_client(backend)
         own = resolved.of(backend.name)
+        python = backends.interpreter(backend, own) if resolved.relay == "process" else ""
+        if not python:
+            backends.check_client(backend)
         configuration = Configuration(
             settings=own,
             environ=_environ(backend, resolved),
@@ -182,7 +184,7 @@ def _targets(
         options = backend.configure(configuration)
         if resolved.max_image_size:
             options = {**options, media.SETTING: str(resolved.max_image_size)}
-        targets[backend.name] = Target(load, options, relayed=relayed)
+        targets[backend.name] = Target(load, options, relayed=relayed, python=python)
         for setting, value in own.items():
             if without_userinfo(value) != value:
                 variable = setting if setting == "backend_url" else f"{backend.name}_{setting}"

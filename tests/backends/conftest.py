@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.journal.support import DEEP
 from tests.live.servers import FaultProxy
 from tracelet import arrays, backends
 from tracelet.events import Payload, RunStarted
@@ -33,6 +34,16 @@ RUN = RunStarted(
 
 # SQLAlchemy, pydantic and others, by way of MLflow.
 WARNINGS = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
+
+
+MUCH = ("test_a_hundred_thousand_points_come_back", "test_ten_thousand_params_come_back")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes half a minute with each backend."""
+    for item in items:
+        if getattr(item, "originalname", "") in MUCH and not DEEP:
+            item.add_marker(pytest.mark.skip(reason="it takes long: TRACELET_TESTS_DEEP=1 runs it"))
 
 
 class Store:

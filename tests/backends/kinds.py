@@ -59,6 +59,11 @@ _HEAD: Final = """\
 | kind | what is logged | what is in MLflow | back from MLflow | back from local | back from memory |
 | --- | --- | --- | --- | --- | --- |
 """
+_OTHERS: Final = ("aim", "tensorboard", "trackio")
+_OTHERS_HEAD: Final = """\
+| kind | what is logged | back from Aim | back from TensorBoard | back from Trackio |
+| --- | --- | --- | --- | --- |
+"""
 _ANONYMOUS: Final = {
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "<uuid>",
     r"\b[0-9a-f]{32}\b": "<digest>",
@@ -193,6 +198,35 @@ def rows(store: Store, below: Path) -> Iterator[str]:
         yield f"| {kind.__name__} | {sample.what} | {'<br>'.join(there) or 'nothing'} | {' | '.join(ways)} |"
 
 
+def other_rows(below: Path) -> Iterator[str]:
+    """Make a line of the second table for each sample.
+
+    Args:
+        below: A directory for runs and stores.
+    """
+    where: dict[str, dict[str, str]] = {
+        "aim": {"repo": str(below / "repository"), "artifacts_uri": f"file://{below}/files"},
+        "tensorboard": {"dir": str(below / "logs")},
+        "trackio": {"dir": str(below / "databases")},
+    }
+    for number, sample in enumerate(SAMPLES):
+        place = below / f"20260102-000000-{number:06x}"
+        place.mkdir(parents=True)
+        sent = _sent(place, sample)
+        back: list[list[Event]] = []
+        for name in _OTHERS:
+            backend, options = backends.load(name), where[name]
+            again = place.joinpath("run.json").exists()
+            remote = deliver(place, backend, options, sent, again=again)
+            assert backend.reader is not None
+            reader = backend.reader(options)
+            back.append([*reader.events(remote)])
+            reader.close()
+        kind = type(sample.event)
+        ways = [_way(next(one for one in sent if isinstance(one, kind)), one) for one in back]
+        yield f"| {kind.__name__} | {sample.what} | {' | '.join(ways)} |"
+
+
 def _sent(place: Path, sample: Sample) -> list[Event]:
     """Keep a sample's bytes in a run's directory, and return the run's events."""
     digest = blobs.keep_bytes(place, [sample.content])[0]
@@ -275,7 +309,9 @@ def lost() -> str:
 
 def page(store: Store, below: Path) -> str:
     """Make the page of all backends."""
-    return _between(PAGE, _HEAD + "".join(f"{row}\n" for row in rows(store, below)))
+    first = _HEAD + "".join(f"{row}\n" for row in rows(store, below))
+    second = _OTHERS_HEAD + "".join(f"{row}\n" for row in other_rows(below))
+    return _between(PAGE, f"{first}\n{second}")
 
 
 def _between(page: Path, table: str) -> str:

@@ -254,7 +254,7 @@ def test_every_payload_becomes_a_file_that_others_open() -> None:
     with wave.open(str(found["audio/a.wav"])) as sound:
         assert (sound.getnchannels(), sound.getnframes(), sound.getframerate()) == (2, 400, 8000)
     with Pillow.open(found["videos/v.gif"]) as film:
-        assert (film.n_frames, film.size) == (4, (5, 3))
+        assert (getattr(film, "n_frames", 0), film.size) == (4, (5, 3))
     with Pillow.open(found["figures/f/drawn.png"]) as figure:
         assert np.array_equal(np.asarray(figure), SHADES.reshape(4, 5, 3))
     assert np.array_equal(np.load(found["histograms/h.npy"]), np.arange(8.0))

@@ -8,7 +8,9 @@ packages join. No member is imported before it is asked for, and its client not 
 import contextlib
 import importlib
 import importlib.util
+import os
 import pkgutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from tracelet.backend import Backend, Reader
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP: Final = "tracelet.backends"
+_ANSWER: Final = 30.0  # seconds that another interpreter has to say what is installed there
+# A directory of that name in the working directory is no package.
+_ASKING: Final = """
+import importlib.util, sys
+sys.path[:] = [place for place in sys.path if place]
+for name in sys.argv[1:]:
+    spec = importlib.util.find_spec(name)
+    if spec is not None and spec.origin is not None:
+        print(name)
+"""
 
 
 def load(name: str) -> Backend:
@@ -81,6 +93,43 @@ def check_client(backend: Backend) -> None:
         raise MissingDependency(
             f"backend {backend.name!r} needs {backend.client!r}, which is not installed: {backend.install}"
         )
+
+
+def interpreter(backend: Backend, settings: Mapping[str, str]) -> str:
+    """Return the interpreter that a backend's setting `python` names; empty if there is none.
+
+    Args:
+        backend: The backend.
+        settings: Those that speak to it, by their names without its own.
+
+    Raises:
+        ConfigError: It is no program that can be run.
+        MissingDependency: It lacks tracelet, or the backend's client.
+    """
+    wanted = settings.get("python", "")
+    if not wanted:
+        return ""
+    import shutil
+    import subprocess  # most starts need neither
+
+    setting = f"{backend.name}_python={wanted!r}"
+    found = shutil.which(os.path.expanduser(wanted))  # noqa: PTH111  pathlib's raises without a home
+    if found is None:
+        raise ConfigError(f"{setting} is no program that can be run; give the path of an interpreter")
+    needed = ["tracelet", *filter(None, [backend.client])]
+    asked = [os.path.abspath(found), "-c", _ASKING, *needed]  # noqa: PTH100  not what a link leads to
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"{setting} is no interpreter that works: {error}") from None
+    missing = [name for name in needed if name not in answer.split()]
+    if missing:
+        lacks = " and ".join(map(repr, missing))
+        raise MissingDependency(
+            f"backend {backend.name!r} is delivered by {setting}, which lacks {lacks}: install tracelet "
+            "there, with the extra of the backend"
+        )
+    return asked[0]
 
 
 def has_client(backend: Backend) -> bool:

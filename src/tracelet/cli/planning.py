@@ -162,13 +162,15 @@ def _target(
     Returns:
         The target, and what its relay needs of `.env`: it looks only where the training began.
     """
-    if interpreter(run) == sys.executable:  # what another one has, its relay will say
+    own = resolved.of(backend.name)
+    python = backends.interpreter(backend, own)
+    if not python and interpreter(run) == sys.executable:  # what another one has, its relay will say
         backends.check_client(backend)
     here = Path.cwd()
     prefixes = tuple(prefix for prefix in (backend.variables, _PREFIX) if prefix)
     lent = {name: text for name, text in resolved.dotenv.items() if name.startswith(prefixes)}
     configuration = Configuration(
-        settings=resolved.of(backend.name),
+        settings=own,
         environ={**lent, **os.environ},
         project=run.project,
         name=run.name,
@@ -177,5 +179,5 @@ def _target(
     )
     relayed = backend.writer is not None
     most = max((media.most(target.options) for target in run.targets.values()), default=0)
-    own = {media.SETTING: str(most)} if most else {}
-    return Target(load, {**backend.configure(configuration), **own}, relayed=relayed), lent
+    options = {**backend.configure(configuration), **({media.SETTING: str(most)} if most else {})}
+    return Target(load, options, relayed=relayed, python=python), lent

@@ -38,11 +38,13 @@ class Target(msgspec.Struct, frozen=True):
         load: What loads it.
         options: What it chose at the start.
         relayed: Whether a relay delivers to it; else the journal itself is its store.
+        python: The interpreter of its relay; empty if it is the run's.
     """
 
     load: str
     options: dict[str, str] = {}
     relayed: bool = True
+    python: str = ""
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,7 +64,8 @@ class Relay:
         self._process = None
 
     def _start(self) -> None:
-        python = self._run.python
+        target = self._run.targets.get(self.name)
+        python = (target and target.python) or self._run.python
         line = processes.command(python, "tracelet.relay", str(self._directory), self.name)
         log = self._directory / f"relay.{self.name}.log"
         try:

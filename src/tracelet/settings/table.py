@@ -183,6 +183,25 @@ class Resolved:
     )
     wandb_entity: str = _is(TEXT, "", "The user or team at W&B.", "what W&B says")
     wandb_project: str = _is(TEXT, "", "The project at W&B.", "project")
+    trackio_dir: str = _is(PATH, "", "Where Trackio keeps its databases.", "TRACKIO_DIR, or Trackio's own")
+    tensorboard_dir: str = _is(
+        PATH, "", "Where event files go; each run is a directory there.", "runs, in the working directory"
+    )
+    aim_repo: str = _is(
+        URI,
+        "",
+        "Aim's repository: a directory, or a server such as aim://localhost:53800.",
+        "the nearest .aim upwards from the working directory, or a new one there",
+    )
+    aim_artifacts_uri: str = _is(
+        URI,
+        "",
+        "Where artifacts go that Aim links to: file:///… or s3://…",
+        "below a local repository; with a server, nowhere",
+    )
+    aim_python: str = _is(
+        PATH, "", "The interpreter that delivers to Aim, which has tracelet and aim.", "python"
+    )
     durability: str = _is(
         DURABILITY,
         "process",

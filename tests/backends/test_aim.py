@@ -1,0 +1,30 @@
+"""Aim, in a local repository, keeps what every backend promises."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.backends import aims
+from tests.backends.aims import NOW
+from tracelet import backends
+from tracelet.backend import Options
+from tracelet.events import Artifact
+from tracelet.testing import BackendContract
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return aims.new(tmp_path_factory.mktemp("aim") / "template")
+
+
+class TestAim(BackendContract):
+    backend = backends.load("aim")
+    poison = (Artifact(time=NOW, path="a.bin", size=1, reference="/nowhere/a.bin", mtime=NOW),)
+
+    @pytest.fixture
+    def options(self, template: Path, tmp_path: Path) -> Options:
+        return aims.copied(template, tmp_path / "repository")
+
+    @pytest.fixture
+    def away(self) -> Options:
+        return {"repo": "aim://127.0.0.1:9", "artifacts_uri": ""}

@@ -1,0 +1,198 @@
+"""Aim's server, for real: what goes there comes back, and what happens when it dies or hangs."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.backends import aims
+from tests.backends.aims import NOW, read, writer
+from tests.conftest import eventually
+from tests.live.servers import FaultProxy, free_port
+from tracelet.backends.aim import connection
+from tracelet.errors import Rejected, Unavailable
+from tracelet.events import Artifact, Metric, Params, RunFinished, RunStarted, Tags, Text
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+STARTING = 120.0  # seconds; alone it takes three
+DYING = """
+import os, sys
+from pathlib import Path
+import msgspec
+from tracelet import backends
+from tracelet.events import Metric, RunStarted
+
+options, run, count = sys.argv[1:]
+writer = backends.load("aim").writer({"repo": options}, Path)
+started = msgspec.json.decode(run, type=RunStarted)
+writer.open(started)
+writer.write([Metric("loss", float(step), step, started.time + step) for step in range(int(count))])
+os.kill(os.getpid(), 9)
+"""
+
+
+class AimServer:
+    """`aim server` on loopback: its repository stays when it stops, and so does its port."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.options = {"repo": f"aim://127.0.0.1:{self.port}", "artifacts_uri": ""}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-c", "from aim.cli.cli import cli_entry_point as main; main()"]
+        command += ["server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--repo", str(self.directory), "-y"]
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a child of it does the work, and would live on
+            )
+        try:
+            eventually(self._answers, STARTING)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it, with all its processes, as a machine does that loses power."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError((self.directory / "server.log").read_text()[-3000:])
+        address = f"http://127.0.0.1:{self.port}/status/"
+        try:
+            with urllib.request.urlopen(address, timeout=5) as response:
+                return response.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AimServer]:
+    server = AimServer(aims.new(tmp_path_factory.mktemp("aim") / "repository"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def black_hole() -> Iterator[FaultProxy]:
+    proxy = FaultProxy(9)
+    proxy.mode = "black_hole"
+    yield proxy
+    proxy.stop()
+
+
+def run(number: int) -> RunStarted:
+    return msgspec.structs.replace(aims.RUN, run_id=f"20261120-093000-{number:06x}")
+
+
+def points(count: int) -> list[Metric]:
+    return [Metric("loss", float(step), step, NOW + step) for step in range(count)]
+
+
+def test_what_a_server_was_sent_comes_back(server: AimServer) -> None:
+    texts = [Text(time=NOW, name="sample", text=text, step=3) for text in ("one", "two")]
+    params = Params(NOW, {"model.lr": 0.1, "layers": [1, 2]})
+    end = RunFinished(NOW + 1000, "FAILED", "an error")
+    delivered = writer(server.options)
+    found = delivered.open(run(1)).id
+    for batch in ([*points(105), params, Tags(NOW, {"team": "speech"})], texts[:1], texts[1:], [end]):
+        delivered.write(batch)
+    delivered.close()
+
+    back = read(server.options, found)
+
+    assert [event for event in back if isinstance(event, Metric)] == points(105)
+    assert [event for event in back if isinstance(event, Text)] == texts
+    assert params in back
+    assert (back[0].time, back[0].note, back[0].tags["team"]) == (NOW, "what it is", "speech")
+    assert back[-1] == end
+
+
+def test_a_writer_that_died_is_followed_by_one_that_doubles_nothing(server: AimServer) -> None:
+    started = msgspec.json.encode(run(2)).decode()
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", DYING, server.options["repo"], started, "12"]
+    died = subprocess.run(command, env=environ, timeout=120, check=False)
+
+    delivered = writer(server.options)
+    found = delivered.open(run(2)).id
+    delivered.write(points(20))
+    delivered.close()
+
+    assert died.returncode == -signal.SIGKILL
+    assert [event for event in read(server.options, found) if isinstance(event, Metric)] == points(20)
+
+
+def test_a_server_that_dies_is_unavailable_and_has_everything_once_it_is_back(server: AimServer) -> None:
+    delivered = writer(server.options)
+    delivered.open(run(3))
+    delivered.write(points(20))
+
+    server.stop()
+    with pytest.raises(Unavailable):
+        delivered.write(points(40)[20:])
+    delivered.close()
+    server.start()
+    delivered = writer(server.options)
+    found = delivered.open(run(3)).id
+    delivered.write(points(40))
+    delivered.close()
+
+    assert [event for event in read(server.options, found) if isinstance(event, Metric)] == points(40)
+
+
+def test_an_artifact_without_a_place_is_rejected_and_what_follows_is_not(
+    server: AimServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"abc")
+    delivered = writer(server.options)
+    found = delivered.open(run(4)).id
+
+    with pytest.raises(Rejected, match="Set aim_artifacts_uri"):
+        delivered.write([Artifact(time=NOW, path="model.bin", size=3, digest=str(file))])
+    delivered.write(points(3))
+    delivered.close()
+
+    assert [event for event in read(server.options, found) if isinstance(event, Metric)] == points(3)
+
+
+def test_a_server_that_never_answers_is_given_up(
+    black_hole: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PATIENCE", 1.0)
+    delivered = writer({"repo": f"aim://127.0.0.1:{black_hole.port}"})
+
+    with pytest.raises(Unavailable, match=r"no answer from aim://127\.0\.0\.1"):
+        delivered.open(run(5))
+
+    delivered.close()
+
+
+def test_a_port_without_a_server_says_so() -> None:
+    with pytest.raises(Unavailable, match=r"Aim [Ss]erver"):
+        writer({"repo": f"aim://127.0.0.1:{free_port()}"}).open(run(6))
