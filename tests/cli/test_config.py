@@ -171,3 +171,17 @@ def test_an_unknown_backend_is_not_written_and_a_hidden_file_is_told(place: Path
     assert "Did you mean 'mlflow'?" in wrong.err
 
     assert f"the settings of {place}/pyproject.toml no longer hold" in inside("init").err
+
+
+def test_a_backend_that_another_interpreter_delivers_to_needs_no_client_here(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setitem(sys.modules, "aim", None)  # as if it were not installed
+
+    without = inside("config", TRACELET_BACKEND="aim")
+    elsewhere = inside("config", TRACELET_BACKEND="aim", TRACELET_AIM_PYTHON=sys.executable)
+
+    assert without.code != 0
+    assert "which is not installed" in without.err
+    assert elsewhere.code == 0, elsewhere.err

@@ -114,7 +114,8 @@ def _variables(found: Survey) -> dict[str, list[tuple[str, str | None, str]]]:
         try:
             backend = backends.load(load)
             listed[backend.name] = list(_own(backend.variables, found)) if backend.variables else []
-            backends.check_client(backend)
+            if not found.values.get(f"{backend.name}_python"):  # what another one has, the start asks it
+                backends.check_client(backend)
         except ConfigError as error:  # noqa: PERF203  one that is misspelt does not hide the others
             found.errors.append(error)
     return listed
