@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from tracelet.events import Event, RunStarted
+from tracelet.events import SERIES, Event, Metric, RunStarted
 
 Options: TypeAlias = Mapping[str, str]
 """What a backend must know to deliver: URIs, names. Never a secret: it is stored with the run."""
@@ -25,16 +25,41 @@ BlobPath: TypeAlias = Callable[[str], Path]
 UPLOAD_RATE: Final = 200_000.0  # bytes per second that an artifact's upload is given time for
 
 
+def patience(options: Options, usual: float) -> float:
+    """Tell how long something may take: `usual` seconds, or less if the options have a `patience`.
+
+    Every deadline of a Writer and a Reader begins with this, so that a test need not wait a minute to
+    see a server given up.
+    """
+    return min(usual, float(options.get("patience", usual)))
+
+
 class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as the tracker knows it.
 
     `id` is the tracker's own id of the run; `url` its page, if there is a server that shows one;
-    `view` a command that shows it where there is none.
+    `view` a command that shows it where there is none. `rows` is how many of the run's rows the tracker
+    has, if it says so: if the relay believed that there were more, it delivers all of the run again.
+    `anew` says that what was delivered before is gone, as of a file that is written again: then too.
     """
 
     id: str
     url: str = ""
     view: str = ""
+    rows: int | None = None
+    anew: bool = False
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An event, and the number of the row that it belongs to: 0, 1, 2 … in the whole run.
+
+    What a Writer is given instead of the event, if its backend has `rows`. The events of one row come
+    next to each other, in one call of `write`; rows come in order, and a row that is sent again, by
+    another process too, has the same events. A row of which everything was rejected does not come.
+    """
+
+    row: int
+    event: Event
 
 
 class Writer(Protocol):
@@ -53,7 +78,7 @@ class Writer(Protocol):
         """Deliver events, oldest first. May be called again with the same events.
 
         A batch never exceeds `Limits`. `RunFinished` comes last, alone, once everything else is
-        acknowledged.
+        acknowledged. Of a backend with `rows`, what belongs to a row is given as `Placed`.
         """
         ...
 
@@ -168,6 +193,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """How the rows are made of a tracker that knows a point by its place.
+
+    A row holds neighbouring events of one process and one step with different names. It takes the
+    time of its first event; one that came more than `seconds` later begins another. The relay notes
+    which events make which row before it sends any (see `tracelet.relay.plan`).
+    """
+
+    kinds: tuple[type, ...] = (Metric, *SERIES)
+    seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Degradation:
     """Something a tracker cannot hold as it was logged, and what becomes of it there."""
 
@@ -196,8 +234,8 @@ class Backend:
             without importing the client. The options `name`, `project` and `parent`, if there are
             any, are what the script told the tracker; they become the run's where its user named none.
         writer: Make a Writer from options; `max_image_size` is among them if the user has set it (see
-            `tracelet.media.most`). Called in the relay's process. None: the journal itself
-            is the store, and no relay is needed.
+            `tracelet.media.most`), and `patience` in a test (see `patience`). Called in the relay's
+            process. None: the journal itself is the store, and no relay is needed.
         source: Make options of a place to read from, the part behind the colon in
             `mlflow:sqlite:///mlflow.db`.
         scheme: What stands before that colon; the backend's name if empty.
@@ -206,6 +244,7 @@ class Backend:
             the live run; returns what takes all of it back. Given the run's options.
         identity: What makes two points one in this tracker; None: it keeps all apart.
         confirms: How the client confirms.
+        rows: How rows are made, of a tracker that knows a point by its place; None for all others.
         held: What an event is after its way into the tracker and back, whatever the `Limits` have
             made of it before; None for what the tracker has no place for. Equal to the event
             itself if the tracker holds it as it is. What is counted or encoded on the way cannot be
@@ -232,6 +271,7 @@ class Backend:
     attach: Callable[[Options, Live], Callable[[], None]] | None = None
     identity: Callable[[Event], Hashable] | None = None
     confirms: Confirms = "write"
+    rows: Rows | None = None
     held: Callable[[Event], Event | None] | None = None
     degradations: tuple[Degradation, ...] = ()
 

@@ -66,7 +66,16 @@ class Unavailable(BackendError):
 
 
 class Rejected(BackendError):
-    """The tracker will never take something in this batch; the rest of it may be fine."""
+    """The tracker will never take something in this batch; the rest of it may be fine.
+
+    Args:
+        message: What it will not take, and why.
+        at: Which of the batch's events it is, if that is known; then nothing of the batch was taken.
+    """
+
+    def __init__(self, message: str, at: int | None = None) -> None:
+        super().__init__(message)
+        self.at = at
 
 
 class Refused(BackendError):

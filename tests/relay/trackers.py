@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tracelet.backend import Backend, Confirms, Limits, Remote
+from tracelet.backend import Backend, Confirms, Limits, Placed, Remote, Rows
 from tracelet.events import Event, Metric, Packed, RunFinished, RunStarted
 from tracelet.journal import status
 from tracelet.journal.locks import this_host, this_process
@@ -41,6 +41,8 @@ class Tracker:
     limits: Limits = field(default_factory=lambda: Limits(batch=10))
     confirms: Confirms = "write"
     identity: Callable[[Event], Hashable] | None = None
+    rows: Rows | None = None
+    remote: Remote = field(default_factory=lambda: Remote(id="run", url="http://tracker/run"))
     fail: Callable[[Sequence[Event]], None] = nothing
     fail_late: Callable[[Sequence[Event]], None] = nothing
     opened: list[RunStarted] = field(default_factory=list)
@@ -61,6 +63,19 @@ class Tracker:
         return [event for event in self.received if isinstance(event, Metric)]
 
     @property
+    def lines(self) -> dict[int, list[list[Event]]]:
+        """The rows, by their number; each as often as it came."""
+        found: dict[int, list[list[Event]]] = {}
+        for batch in self.batches:
+            here: dict[int, list[Event]] = {}
+            for event in batch:
+                if isinstance(event, Placed):
+                    here.setdefault(event.row, []).append(event.event)
+            for row, events in here.items():
+                found.setdefault(row, []).append(events)
+        return found
+
+    @property
     def backend(self) -> Backend:
         return replace(
             memory.BACKEND,
@@ -68,6 +83,7 @@ class Tracker:
             limits=self.limits,
             confirms=self.confirms,
             identity=self.identity,
+            rows=self.rows,
             writer=lambda *_: _Client(self),
         )
 
@@ -85,7 +101,7 @@ class _Client:
         self._tracker.fail([run])
         self._tracker.opened.append(run)
         self._open = True
-        return Remote(id=run.run_id, url="http://tracker/run")
+        return self._tracker.remote
 
     def write(self, batch: Sequence[Event]) -> None:
         assert self._open, "written to after it was closed"
@@ -110,10 +126,16 @@ class _Client:
         self._send(len(self._held))
 
     def _send(self, count: int) -> None:
+        while 0 < count < len(self._held) and _row(self._held[count - 1]) == _row(self._held[count]) >= 0:
+            count += 1  # a row is one line there
         if count:
             self._tracker.batches.append(self._held[:count])
             del self._held[:count]
             self._confirmed += count
+
+
+def _row(event: Event | Placed) -> int:
+    return event.row if isinstance(event, Placed) else -1
 
 
 def new_run(place: Path, *events: Packed, targets: dict[str, Target] | None = None, **more: Any) -> Writer:

@@ -19,7 +19,9 @@ class Cursor(msgspec.Struct, omit_defaults=True):
     `delivered`; of these, points that are `merged` with an equal one in the tracker, and values
     that were `degraded` by being cut; and records that the training process could not write at
     all (`lost`). `finished` is set once the backend has the run's final status, and `sizes` tells
-    how large the segments were then: a child may go on logging.
+    how large the segments were then: a child may go on logging. `rows` counts the rows behind the
+    offsets, of a tracker that has rows (see `tracelet.relay.plan`). `unrouted` counts what was not
+    for this backend: points, params, tags and so on, each for itself.
     """
 
     offsets: dict[str, int] = {}
@@ -29,6 +31,8 @@ class Cursor(msgspec.Struct, omit_defaults=True):
     lost: int = 0
     finished: bool = False
     sizes: dict[str, int] = {}
+    rows: int = 0
+    unrouted: int = 0
 
 
 def path_of(directory: Path, backend: str) -> Path:

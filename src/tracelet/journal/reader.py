@@ -287,6 +287,12 @@ class Reader:
         self._turn += 1
         return records
 
+    def read_of(self, segment: str, limit: int) -> list[Record]:
+        """Give up to `limit` records, as `read` does, of the process alone that wrote a segment."""
+        self._look()
+        trail = self._trails.get(segment.rpartition("-")[0])
+        return [] if trail is None else [*trail.read(limit, final=False)]
+
     def _look(self) -> None:
         """Notice new segments."""
         for name in segments(self._directory):

@@ -9,6 +9,8 @@ relay thread are this same loop.
 - The cursor follows acknowledgement: a record is passed only after the tracker has confirmed it,
   or after it was kept among the rejects. A relay may be killed anywhere; the next one repeats at
   most what was not confirmed, and a backend takes a repetition for what it is.
+- A tracker that knows a point by its place gets the same rows however often a relay begins anew: they
+  are written down before they are sent (`tracelet.relay.plan`).
 - A record that a tracker will not take is found by halving its batch, kept, counted and shown. It
   never holds up the others.
 - A tracker that is away costs nothing but time: the relay backs off, with jitter, and goes on

@@ -41,13 +41,14 @@ class Item(NamedTuple):
     """One event as the tracker gets it, and the record that it comes from.
 
     `key` tells the items of one record apart: a param's or tag's name. `degraded` counts the
-    values that were cut.
+    values that were cut. `row` is the row that it belongs to, or -1.
     """
 
     event: Event
     record: Record
     key: str = ""
     degraded: int = 0
+    row: int = -1
 
 
 class Shaper:

@@ -7,6 +7,7 @@ of images and of all else that has some to `payloads_of(path)`. Use it as
 """
 
 import contextlib
+import dataclasses
 import os
 import shutil
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
@@ -15,7 +16,18 @@ from typing import Final
 
 import msgspec
 
-from tracelet.backend import Backend, BlobPath, Configuration, Limits, Options, Remote, RunSummary, Writer
+from tracelet.backend import (
+    Backend,
+    BlobPath,
+    Configuration,
+    Limits,
+    Options,
+    Placed,
+    Remote,
+    Rows,
+    RunSummary,
+    Writer,
+)
 from tracelet.errors import Refused, Rejected, Unavailable
 from tracelet.events import (
     SERIES,
@@ -72,8 +84,9 @@ class MemoryWriter:
         self.write([run])
         return Remote(id=run.run_id, view=f"cat {self._path}")
 
-    def write(self, batch: Sequence[Event]) -> None:
+    def write(self, batch: Sequence[Event | Placed]) -> None:
         """See `Writer.write`."""
+        batch = [*_in_rows(batch)]
         if any(_is_poison(event) for event in batch):
             message = "the tracker does not take poison"
             raise Rejected(message)
@@ -131,6 +144,17 @@ def _mapped(what: str) -> Generator[None, None, None]:
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def _in_rows(batch: Sequence[Event | Placed]) -> Iterator[Event]:
+    """Give what is in a row the time of the row, which is that of its first event."""
+    times: dict[int, float] = {}
+    for one in batch:
+        if isinstance(one, Placed):
+            time = times.setdefault(one.row, one.event.time)
+            yield msgspec.structs.replace(one.event, time=time)
+        else:
+            yield one
 
 
 def _is_poison(event: Event) -> bool:
@@ -295,3 +319,6 @@ BACKEND: Final = Backend(
     identity=identity,
     held=held,
 )
+
+ROWS: Final = dataclasses.replace(BACKEND, name="memory_rows", rows=Rows())
+"""The same, as a tracker that knows a point by its place."""

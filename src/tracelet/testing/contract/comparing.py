@@ -2,7 +2,8 @@
 
 The rules are those of `Backend.held`: points of one `identity` are one; of each param, tag, note
 and artifact the last value counts, and not its time; tags that the tracker sets by itself may be
-there besides; what is counted or encoded on the way is compared by what `held` says of it.
+there besides; what is counted or encoded on the way is compared by what `held` says of it. What is in
+a row of a backend with `rows` may have the time of the row.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
-from tracelet.backend import Backend, Limits
+from tracelet.backend import Backend, Limits, Rows
 from tracelet.events import (
     SERIES,
     Artifact,
@@ -106,6 +107,8 @@ def missing_and_extra(sent: Iterable[Metric], back: Iterable[Metric], backend: B
 def differences(sent: Sequence[Event], back: Sequence[Event], backend: Backend) -> list[str]:
     """Tell in which way a run that came back is not what was logged; empty if it is the same."""
     wanted = [kept for event in sent if (kept := held(event, backend)) is not None]
+    if backend.rows is not None:
+        back = _timed(wanted, back, backend.rows)
     logged = [event for event in sent if isinstance(event, Metric)]
     problems = missing_and_extra(logged, (event for event in back if isinstance(event, Metric)), backend)
     last, came = at_rest(wanted), at_rest(back)
@@ -114,6 +117,29 @@ def differences(sent: Sequence[Event], back: Sequence[Event], backend: Backend) 
     problems += [f"{what} came back and was never logged" for what in came if what not in last]
     problems += _unmatched([*entries(wanted)], [*entries(back)])
     return problems
+
+
+def _timed(wanted: Sequence[Event], back: Sequence[Event], rows: Rows) -> list[Event]:
+    """Give what came back in a row the time of what was logged, where that is near enough."""
+    times: dict[Hashable, list[float]] = {}
+    for event in wanted:
+        if isinstance(event, rows.kinds):
+            times.setdefault(_timeless(event), []).append(event.time)
+    found: list[Event] = []
+    for event in back:
+        left = times.get(_timeless(event), []) if isinstance(event, rows.kinds) else []
+        near = min(left, key=lambda time: abs(time - event.time), default=math.inf)
+        if abs(near - event.time) <= rows.seconds:
+            left.remove(near)
+            event = msgspec.structs.replace(event, time=near)  # noqa: PLW2901
+        found.append(event)
+    return found
+
+
+def _timeless(event: Any) -> Hashable:
+    """Tell entries apart by all but their time."""
+    value = repr(event.value) if isinstance(event, Metric) else ""
+    return type(event).__name__, event.name, event.step, value
 
 
 def at_rest(events: Iterable[Event]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Failures: one bad record loses only itself, and a Writer raises what the relay understands."""
 
 import contextlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tracelet.backend import Options
+from tracelet.backend import Options, Placed
 from tracelet.errors import Refused, Rejected, Unavailable
 from tracelet.events import Artifact, Event, Params, Tags, payload_of
 from tracelet.journal import blobs
@@ -73,12 +75,25 @@ class Failures(Contract):
         writer = scene.writer(run)
         writer.open(run.started)
 
-        raised = {sample.what: _raised(run, writer.write, sample, content) for sample in WITH_BYTES}
+        write = self._placing(writer.write)
+        raised = {sample.what: _raised(run, write, sample, content) for sample in WITH_BYTES}
 
         writer.close()
         raised = {what: error for what, error in raised.items() if error is not None}
         strange = {what: repr(error) for what, error in raised.items() if not isinstance(error, Rejected)}
         assert strange == {}
+
+    def _placing(self, write: Callable[[list[Event]], None]) -> Callable[[list[Event]], None]:
+        """Give each event a row of its own, where the backend has rows."""
+        rows, numbers = self.backend.rows, itertools.count()
+        if rows is None:
+            return write
+
+        def placed(batch: list[Event]) -> None:
+            given = [Placed(next(numbers), one) if isinstance(one, rows.kinds) else one for one in batch]
+            write(cast("list[Event]", given))
+
+        return placed
 
     @needs_writer
     def test_a_tracker_that_is_away_is_unavailable_or_refuses(self, scene: Scene, away: Options) -> None:

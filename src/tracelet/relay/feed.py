@@ -1,0 +1,62 @@
+"""What a delivery sends next: records, and the calls of `write` that they make.
+
+A portion is the least that a cursor can move by. `Feed` takes records as they come; a tracker that
+knows a point by its place has a feed of its own, in `tracelet.relay.plan`.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from tracelet.backend import Backend
+from tracelet.journal.reader import Reader, Record
+from tracelet.relay.shaping import Item, Shaper, chunks, portions
+
+
+class Portion(NamedTuple):
+    """Records, in the order of their segments, and what to send of them, call by call.
+
+    `rows` is how many of the run's rows are behind it, of a tracker that has rows.
+    """
+
+    records: list[Record]
+    calls: Iterable[list[Item]]
+    rows: int = 0
+
+
+class Source(Protocol):
+    """What a delivery reads from."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether records were read that wait for others, and are not given yet."""
+        ...
+
+    def read(self, *, final: bool = False) -> list[Portion]:
+        """Give what was not given before, up to one batch; an empty list if there is nothing now.
+
+        Args:
+            final: The run has ended: nothing is waited for, and torn tails are passed over.
+
+        Raises:
+            Unavailable: What must be written down first cannot be written.
+            JournalCorrupt: A newer version wrote the journal.
+        """
+        ...
+
+
+class Feed:
+    """A journal's records, as they come."""
+
+    holds = False
+
+    def __init__(self, reader: Reader, backend: Backend, shaper: Shaper) -> None:
+        self._reader = reader
+        self._backend = backend
+        self._shaper = shaper
+
+    def read(self, *, final: bool = False) -> list[Portion]:
+        """See `Source.read`."""
+        records = self._reader.read(self._backend.limits.batch, final=final)
+        return [
+            Portion(part, chunks([*self._shaper.items(part)], self._backend)) for part in portions(records)
+        ]
