@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.journal.support import DEEP
-from tests.live.servers import FaultProxy
 from tracelet import arrays, backends
 from tracelet.events import Payload, RunStarted
+from tracelet.testing.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

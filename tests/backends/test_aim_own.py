@@ -113,6 +113,28 @@ def test_aims_own_way_to_read_shows_what_was_logged(options: Options, repository
     assert (found.creation_time, found.end_time) == (NOW, NOW + 60)
 
 
+def test_a_tag_has_one_label_although_a_relay_died_when_it_changed(
+    options: Options, repository: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aim.sdk.run import StructuredRunMixin
+
+    def killed(*_: object) -> None:
+        raise OSError("killed")
+
+    run = deliver(options, [Tags(NOW, {"team": "speech"})])
+    dying = writer(options)
+    dying.open(RUN)
+    with monkeypatch.context() as patch:
+        patch.setattr(StructuredRunMixin, "remove_tag", killed)
+        with pytest.raises(Unavailable, match="killed"):
+            dying.write([Tags(NOW, {"team": "text"})])
+    dying.close()
+
+    deliver(options, [Tags(NOW, {"team": "text"})])
+
+    assert sorted(indexed(repository, run).tags) == ["best", "team=text"]
+
+
 def test_runs_that_aim_has_not_indexed_are_read_with_all_that_is_in_them(
     options: Options, repository: Any
 ) -> None:

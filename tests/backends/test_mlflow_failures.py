@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from tests.backends.conftest import BACKEND, RUN, WARNINGS, Store
-from tests.live.servers import FaultProxy
 from tracelet.backends.mlflow import failures
 from tracelet.backends.mlflow.failures import Baffling, mapped, translated
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.events import Metric
+from tracelet.testing.proxy import FaultProxy
 
 NOW = RUN.time
 pytestmark = [pytest.mark.slow, *WARNINGS]

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from tests.backends.conftest import BACKEND, NOW, RUN, WARNINGS, Store
-from tests.live.servers import FaultProxy
 from tracelet import backends
 from tracelet.backend import Reader
 from tracelet.backends.mlflow import client as clients
 from tracelet.backends.mlflow import stores
 from tracelet.errors import ConfigError, Refused, Unavailable
 from tracelet.events import Artifact, Event, Metric, RunFinished, RunStarted, Tags, Text
+from tracelet.testing.proxy import FaultProxy
 
 pytestmark = [*WARNINGS, pytest.mark.slow]
 DAY = 86_400.0

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -102,6 +102,7 @@ def configured(place: Path, environ: dict[str, str], **settings: str) -> dict[st
 class TestTrackio(BackendContract):
     backend = BACKEND
     poison = (Metric("loss", 1.0, 0, BEGAN), Metric("loss", 2.0, 1, 1e30))  # a time that no calendar has
+    exempt: ClassVar = {"server": "databases on this machine have none"}
 
     @pytest.fixture
     def options(self, tmp_path: Path) -> Options:

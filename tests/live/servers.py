@@ -1,45 +1,56 @@
-"""A real MLflow server, and a proxy before it that can be told to fail."""
+"""Real servers on loopback. None outlives its test run by more than an hour, whatever becomes of that."""
 
 import contextlib
 import os
-import select
+import pwd
+import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from tests.conftest import eventually
+from tracelet.testing.proxy import free_port
 
-Mode: TypeAlias = Literal["pass", "refuse", "error", "black_hole"]
-
-STARTING: Final = 120.0  # seconds; alone it takes six
+STARTING: Final = 120.0  # seconds; alone the slowest takes six
 STOPPING: Final = 15.0  # seconds before it is killed
-PIECE: Final = 65536  # bytes
-ANSWER: Final = (
-    b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: 6\r\nConnection: close\r\n\r\nbroken"
-)
+LONGEST: Final = 3600  # seconds that one may live
+_PLACES: Final = "/usr/lib/postgresql"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class Program:
+    """A program that serves, with all its processes.
 
+    Args:
+        directory: Where it works, and its output is.
+        command: What starts it.
+        answers: Tells whether it serves.
+        environ: Its environment.
+        user: Whose it is; ours if empty.
+        ending: What it is asked to end by.
+    """
 
-class MlflowServer:
-    """`mlflow server` on loopback: its database and artifacts stay when it stops, and so does its port."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
+    def __init__(
+        self,
+        directory: Path,
+        command: Sequence[str],
+        answers: Callable[[], bool],
+        *,
+        environ: Mapping[str, str] = os.environ,
+        user: str = "",
+        ending: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self._directory = directory
+        self._command = ["timeout", "-k", "10", str(LONGEST), *command]
+        self._answers = answers
+        self._environ = environ
+        self._user = user or None
+        self._ending = ending
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,27 +58,20 @@ class MlflowServer:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.directory}/server.db", "--workers", "1"]
-        command += ["--artifacts-destination", str(self.directory / "artifacts")]
-        foreign = ("MLFLOW_", "TRACELET_")
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        # Its job workers take 570 MB, and nothing here needs them.
-        environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (self.directory / "server.log").open("ab") as log:
+        """Start it, and wait until it serves."""
+        with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command,
-                cwd=self.directory,
-                env=environ,
+                self._command,
+                cwd=self._directory,
+                env=self._environ,
+                user=self._user,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # it has children, and ends with all of them
             )
         try:
-            eventually(self._answers, STARTING)
+            eventually(self._serves, STARTING)
         except BaseException:
             self.stop()
             raise
@@ -78,144 +82,197 @@ class MlflowServer:
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, self._ending)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOPPING)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def _serves(self) -> bool:
+        if not self.running:
+            raise AssertionError((self._directory / "server.log").read_text()[-3000:])
+        return self._answers()
+
+
+class MlflowServer:
+    """`mlflow server` on loopback: its database and artifacts stay when it stops, and so does its port.
+
+    Args:
+        directory: Where it works.
+        store: The URI of its database; a file in the directory if empty.
+        artifacts: Where it keeps artifacts; a directory there if empty.
+        environ: What its environment has besides.
+    """
+
+    def __init__(
+        self, directory: Path, store: str = "", artifacts: str = "", environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", store or f"sqlite:///{directory}/server.db", "--workers", "1"]
+        command += ["--artifacts-destination", artifacts or str(directory / "artifacts")]
+        foreign = ("MLFLOW_", "TRACELET_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        # Its job workers take 570 MB, and nothing here needs them.
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self._program = Program(
+            directory,
+            command,
+            lambda: answers(f"{self.uri}/health"),
+            environ={**inherited, **quiet, **(environ or {})},
+        )
+
+    @property
+    def running(self) -> bool:
+        return self._program.running
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._program.start()
+
+    def stop(self) -> None:
+        """End it, with all its processes."""
+        self._program.stop()
+
     def restart(self) -> None:
         """Stop it and start it again on the same port."""
         self.stop()
         self.start()
 
-    def _answers(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError((self.directory / "server.log").read_text()[-3000:])
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as response:  # noqa: S310  it is http
-                return response.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
 
+class AimServer:
+    """`aim server` on loopback: its repository stays when it stops, and so does its port."""
 
-class FaultProxy:
-    """A loopback proxy before a server, which can be told, at any time, how to fail.
-
-    Attributes:
-        mode: "pass" hands everything on; "refuse" closes the port; "error" answers 500 to
-            everything; "black_hole" accepts and never answers. Setting it ends what is connected.
-        poison: In mode "pass", a request with these bytes is answered 500, and not handed on.
-    """
-
-    def __init__(self, upstream_port: int) -> None:
-        self.poison = b""
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._upstream = upstream_port
-        self._mode: Mode = "refuse"
-        self._listening: socket.socket | None = None
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
+        self.options = {"repo": f"aim://127.0.0.1:{self.port}", "artifacts_uri": ""}
+        command = [sys.executable, "-c", "from aim.cli.cli import cli_entry_point as main; main()"]
+        command += ["server", "--host", "127.0.0.1", "--port", str(self.port), "--repo", str(directory), "-y"]
+        address = f"http://127.0.0.1:{self.port}/status/"
+        # As a machine does that loses power.
+        self._program = Program(directory, command, lambda: answers(address), ending=signal.SIGKILL)
 
     @property
-    def mode(self) -> Mode:
-        return self._mode
+    def running(self) -> bool:
+        return self._program.running
 
-    @mode.setter
-    def mode(self, mode: Mode) -> None:
-        self._mode = mode
-        if mode == "refuse":
-            self._close_port()
-        self._hang_up()
-        if mode != "refuse" and self._listening is None:
-            self._listen()
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._program.start()
 
     def stop(self) -> None:
-        """Close the port and everything that is connected."""
-        self.mode = "refuse"
-
-    def _listen(self) -> None:
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", self.port))
-        listening.listen(64)
-        self._listening = listening
-        self._thread(lambda: self._accept(listening))
-
-    def _close_port(self) -> None:
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            with contextlib.suppress(OSError):
-                listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-            listening.close()
-
-    def _hang_up(self) -> None:
-        with self._lock:
-            connected, self._open = self._open, set()
-        for connection in connected:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # whoever reads it closes it
-
-    def _accept(self, listening: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the port was closed
-            while True:
-                connection, _ = listening.accept()
-                self._thread(lambda client=connection: self._serve(client))
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError), self._known(client):
-            if self._mode == "pass":
-                with socket.create_connection(("127.0.0.1", self._upstream)) as server, self._known(server):
-                    self._relay(client, server)
-            elif self._mode == "error":
-                _read_request(client)
-                client.sendall(ANSWER)
-            else:
-                while client.recv(PIECE):  # until either side hangs up
-                    pass
-
-    @contextlib.contextmanager
-    def _known(self, connection: socket.socket):  # noqa: ANN202
-        with self._lock:
-            self._open.add(connection)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.discard(connection)
-
-    def _relay(self, client: socket.socket, server: socket.socket) -> None:
-        while True:
-            for side in select.select([client, server], [], [])[0]:
-                piece = side.recv(PIECE)
-                if not piece:
-                    return
-                if side is client and self.poison and self.poison in piece:
-                    client.sendall(ANSWER)
-                    client.shutdown(socket.SHUT_WR)
-                    return
-                (server if side is client else client).sendall(piece)
-
-    @staticmethod
-    def _thread(target: Callable[[], None]) -> None:
-        threading.Thread(target=target, daemon=True).start()
+        """End it, with all its processes."""
+        self._program.stop()
 
 
-def _read_request(client: socket.socket) -> None:
-    """Read one whole request: an answer before its end may never be seen."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        piece = client.recv(PIECE)
-        if not piece:
-            return
-        received += piece
-    head, _, body = received.partition(b"\r\n\r\n")
-    lengths = [
-        line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"
-    ]
-    left = int(lengths[0]) - len(body) if lengths else 0
-    while left > 0 and (piece := client.recv(PIECE)):
-        left -= len(piece)
+class Postgres:
+    """A cluster of PostgreSQL's of its own, empty, on loopback.
+
+    Its server refuses to be root's, so it is another user's then, in a directory that this one can reach.
+    """
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.uri = f"postgresql+psycopg2://tracelet@127.0.0.1:{self.port}/postgres"
+        self._user = "postgres" if os.geteuid() == 0 else ""
+        self._directory = Path(tempfile.mkdtemp(prefix="tracelet-postgres-"))
+        self._programs = programs()
+        data = self._directory / "data"
+        unsafe = ["fsync=off", "full_page_writes=off", "synchronous_commit=off"]  # and fast
+        where = ["listen_addresses=127.0.0.1", f"unix_socket_directories={self._directory}"]
+        self._program = Program(
+            self._directory,
+            [
+                str(self._programs / "postgres"), "-D", str(data), "-p", str(self.port),
+                *(word for setting in (*unsafe, *where) for word in ("-c", setting)),
+            ],
+            self._accepts,
+            user=self._user,
+            ending=signal.SIGINT,  # without waiting for whoever is connected
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Make the cluster, start it, and wait until it accepts connections."""
+        if self._user:
+            account = pwd.getpwnam(self._user)
+            os.chown(self._directory, account.pw_uid, account.pw_gid)
+        command = [str(self._programs / "initdb"), "-D", str(self._directory / "data"), "-U", "tracelet"]
+        command += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(
+            command,
+            cwd=self._directory,
+            user=self._user or None,
+            stdout=subprocess.DEVNULL,
+            timeout=STARTING,
+            check=True,
+        )
+        self._program.start()
+
+    def stop(self) -> None:
+        """End it, and take it away."""
+        self._program.stop()
+        shutil.rmtree(self._directory)
+
+    def _accepts(self) -> bool:
+        command = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, timeout=STOPPING, check=False).returncode == 0
+
+
+class S3:
+    """An S3 on loopback, which keeps everything in memory, with one bucket."""
+
+    bucket = "s3://tracked"
+
+    def __init__(self, directory: Path) -> None:
+        port = free_port()
+        self.uri = f"http://127.0.0.1:{port}"
+        self.environ = {
+            "MLFLOW_S3_ENDPOINT_URL": self.uri,
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        self._program = Program(directory, command, lambda: answers(f"{self.uri}/moto-api/"))
+
+    def start(self) -> None:
+        """Start it, and make the bucket."""
+        self._program.start()
+        address = f"{self.uri}/{self.bucket.rpartition('/')[2]}"
+        request = urllib.request.Request(address, method="PUT")  # noqa: S310  it is http
+        urllib.request.urlopen(request, timeout=STOPPING).close()  # noqa: S310
+
+    def stop(self) -> None:
+        """End it; nothing is left."""
+        self._program.stop()
+
+
+def programs() -> Path:
+    """Tell where PostgreSQL's programs are; an empty path if they are nowhere."""
+    found = shutil.which("initdb")
+    places = [Path(found).resolve().parent] if found else []
+    places += sorted(Path(_PLACES).glob("*/bin"), reverse=True)
+    needed = ("initdb", "postgres", "pg_isready")
+    return next((place for place in places if all((place / name).exists() for name in needed)), Path())
+
+
+def has_postgres() -> bool:
+    """Tell whether a cluster can be made here."""
+    with contextlib.suppress(KeyError):  # there is no user for it
+        return programs() != Path() and bool(os.geteuid() or pwd.getpwnam("postgres"))
+    return False
+
+
+def answers(address: str) -> bool:
+    """Tell whether a server answers 200."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as response:  # noqa: S310  it is http
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,29 +1,29 @@
 """Aim's server, for real: what goes there comes back, and what happens when it dies or hangs."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
 
 from tests.backends import aims
-from tests.backends.aims import NOW, read, writer
-from tests.conftest import eventually
-from tests.live.servers import FaultProxy, free_port
-from tracelet.backends.aim import connection
+from tests.backends.aims import BACKEND, NOW, read, writer
+from tests.journal.support import DEEP
+from tests.live.servers import AimServer
+from tracelet.backend import Options
 from tracelet.errors import Rejected, Unavailable
 from tracelet.events import Artifact, Metric, Params, RunFinished, RunStarted, Tags, Text
+from tracelet.testing import Server, ServerContract
+from tracelet.testing.proxy import FaultProxy, free_port
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-STARTING = 120.0  # seconds; alone it takes three
 DYING = """
 import os, sys
 from pathlib import Path
@@ -40,61 +40,9 @@ os.kill(os.getpid(), 9)
 """
 
 
-class AimServer:
-    """`aim server` on loopback: its repository stays when it stops, and so does its port."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = free_port()
-        self.options = {"repo": f"aim://127.0.0.1:{self.port}", "artifacts_uri": ""}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        command = [sys.executable, "-c", "from aim.cli.cli import cli_entry_point as main; main()"]
-        command += ["server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--repo", str(self.directory), "-y"]
-        with (self.directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a child of it does the work, and would live on
-            )
-        try:
-            eventually(self._answers, STARTING)
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """End it, with all its processes, as a machine does that loses power."""
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError((self.directory / "server.log").read_text()[-3000:])
-        address = f"http://127.0.0.1:{self.port}/status/"
-        try:
-            with urllib.request.urlopen(address, timeout=5) as response:
-                return response.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AimServer]:
-    server = AimServer(aims.new(tmp_path_factory.mktemp("aim") / "repository"))
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture
+def server(aim_server: AimServer) -> AimServer:
+    return aim_server
 
 
 @pytest.fixture
@@ -103,6 +51,36 @@ def black_hole() -> Iterator[FaultProxy]:
     proxy.mode = "black_hole"
     yield proxy
     proxy.stop()
+
+
+# What Aim's own threads say where their server is lost, and its use of websockets.
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+    "ignore:ssl_context was renamed to ssl:DeprecationWarning",
+)
+class TestAimServer(ServerContract):
+    backend = BACKEND
+    exempt: ClassVar = (
+        {}
+        if DEEP
+        else {
+            "test_whichever_answer_is_lost_nothing_is_doubled": "it takes a minute, since Aim asks a hundred "
+            "questions to open a run: TRACELET_TESTS_DEEP=1 runs it",
+        }
+    )
+
+    @pytest.fixture
+    def options(self, aim_server: AimServer, tmp_path: Path) -> Options:
+        self.project = f"project {uuid.uuid4()}"  # the server is shared, and this is empty
+        return {**aim_server.options, "artifacts_uri": f"file://{tmp_path}/artifacts"}
+
+    @pytest.fixture
+    def server(self, aim_server: AimServer, options: Options) -> Server:
+        def through(port: int) -> Options:
+            return {**options, "repo": f"aim://127.0.0.1:{port}"}
+
+        return Server(aim_server.port, through, delay=0.02)
 
 
 def run(number: int) -> RunStarted:
@@ -181,11 +159,8 @@ def test_an_artifact_without_a_place_is_rejected_and_what_follows_is_not(
     assert [event for event in read(server.options, found) if isinstance(event, Metric)] == points(3)
 
 
-def test_a_server_that_never_answers_is_given_up(
-    black_hole: FaultProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 1.0)
-    delivered = writer({"repo": f"aim://127.0.0.1:{black_hole.port}"})
+def test_a_server_that_never_answers_is_given_up(black_hole: FaultProxy) -> None:
+    delivered = writer({"repo": f"aim://127.0.0.1:{black_hole.port}", "patience": "1"})
 
     with pytest.raises(Unavailable, match=r"no answer from aim://127\.0\.0\.1"):
         delivered.open(run(5))

@@ -16,9 +16,10 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import eventually
-from tests.live.servers import FaultProxy, MlflowServer
+from tests.live.servers import MlflowServer
 from tracelet.journal import progress, shelf, status
 from tracelet.journal.locks import held, holder
+from tracelet.testing.proxy import FaultProxy
 
 pytestmark = [
     pytest.mark.live,

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.live.servers import FaultProxy, MlflowServer
+from tests.live.servers import MlflowServer
 from tracelet import backends
 from tracelet.errors import Refused, Unavailable
 from tracelet.events import (
@@ -23,6 +23,7 @@ from tracelet.events import (
     Tags,
     Text,
 )
+from tracelet.testing.proxy import FaultProxy
 
 pytestmark = [
     pytest.mark.live,

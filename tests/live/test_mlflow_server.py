@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.live.servers import FaultProxy, MlflowServer
+from tests.live.servers import MlflowServer
 from tracelet import backends
 from tracelet.backend import Writer
 from tracelet.errors import Refused, Rejected, Unavailable
 from tracelet.events import Artifact, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
+from tracelet.testing.proxy import FaultProxy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

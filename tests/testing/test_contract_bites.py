@@ -26,6 +26,7 @@ CONTRACT: Final = """
         backend = broken.MISTAKES["{name}"].backend
         load = "tests.testing.broken:{name}"
         poison = (Metric(memory.POISON, 1.0, 0, 1.0),)
+        exempt = {{"server": "a file has none"}}
 
         @pytest.fixture
         def options(self, tmp_path):

@@ -1,6 +1,7 @@
 """The tracker of `tracelet.testing.memory` keeps what every backend promises."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -13,6 +14,7 @@ class TestMemory(BackendContract):
     backend = memory.BACKEND
     load = "tracelet.testing.memory:BACKEND"
     poison = (Metric(memory.POISON, 1.0, 0, 1.0),)
+    exempt: ClassVar = {"server": "a file has none"}
 
     @pytest.fixture
     def options(self, tmp_path: Path) -> Options:
@@ -21,3 +23,8 @@ class TestMemory(BackendContract):
     @pytest.fixture
     def away(self, tmp_path: Path) -> Options:
         return {"path": str(tmp_path / "no" / "such" / "directory")}
+
+
+class TestMemoryInRows(TestMemory):
+    backend = memory.ROWS
+    load = "tracelet.testing.memory:ROWS"

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -84,7 +84,7 @@ class MemoryWriter:
         self.write([run])
         return Remote(id=run.run_id, view=f"cat {self._path}")
 
-    def write(self, batch: Sequence[Event | Placed]) -> None:
+    def write(self, batch: Sequence[Event]) -> None:
         """See `Writer.write`."""
         batch = [*_in_rows(batch)]
         if any(_is_poison(event) for event in batch):
@@ -146,10 +146,10 @@ def _mapped(what: str) -> Generator[None, None, None]:
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
-def _in_rows(batch: Sequence[Event | Placed]) -> Iterator[Event]:
+def _in_rows(batch: Sequence[Event]) -> Iterator[Event]:
     """Give what is in a row the time of the row, which is that of its first event."""
     times: dict[int, float] = {}
-    for one in batch:
+    for one in cast("Sequence[Event | Placed]", batch):
         if isinstance(one, Placed):
             time = times.setdefault(one.row, one.event.time)
             yield msgspec.structs.replace(one.event, time=time)

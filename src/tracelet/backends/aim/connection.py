@@ -43,14 +43,16 @@ class Connection:
 
     Args:
         place: A directory, or the URL of a server, as the options have it.
+        patience: Seconds that a call to a server may take.
 
     Attributes:
         repo: Aim's own; None before `open` and after `close`.
         run: The run; nothing else may refer to it when this is closed, or it stays locked.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, patience: float = PATIENCE) -> None:
         self.place = place
+        self._patience = patience
         self.remote = place.startswith(REMOTE)
         self.repo: Any = None
         self.run: Any = None
@@ -63,7 +65,7 @@ class Connection:
 
         Args:
             work: What to do.
-            seconds: How long a server may take for it; 0 for `PATIENCE`.
+            seconds: How long a server may take for it; 0 for as long as for any call.
 
         Raises:
             Unavailable: The server has not answered for long; this connection is of no use any more.
@@ -74,16 +76,11 @@ class Connection:
         if self._desk is None:
             self._desk = _Desk()
         try:
-            return self._desk.do(work, seconds or PATIENCE)
-        except Rejected:
-            raise
+            return self._desk.do(lambda: self._tried(work), seconds or self._patience)
         except FutureTimeout:
             self._abandon()
             shown = without_userinfo(self.place)
-            raise Unavailable(f"no answer from {shown} within {seconds or PATIENCE:.0f} s") from None
-        except BaseException as error:  # noted, and raised again
-            self._broken = self._broken or not isinstance(translated(error), Rejected)
-            raise
+            raise Unavailable(f"no answer from {shown} within {seconds or self._patience:.0f} s") from None
 
     def open(self, *, make: bool) -> None:
         """Open it.
@@ -127,10 +124,20 @@ class Connection:
         repo = self.repo
         try:
             if not self._broken:
-                self.call(self._let_go, LEAVING)
+                self.call(self._let_go, min(LEAVING, self._patience))
         finally:
             self.repo = repo
             self._abandon()
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except BaseException as error:  # noted, and raised again
+            if not isinstance(translated(error), Rejected):
+                self._broken = True
+                # Now, while the error holds on to what Aim would ask the server to free.
+                _detach(self.repo, self._client, self.place)
+            raise
 
     def _open_local(self, *, make: bool) -> None:
         from aim.sdk.repo import Repo
@@ -147,8 +154,12 @@ class Connection:
     def _open_remote(self) -> None:
         from aim.sdk.repo import Repo
 
-        self.repo = Repo(with_credentials(self.place))
-        self._client = getattr(self.repo, "_client", None)
+        desk = self._desk
+        repo = Repo(with_credentials(self.place))
+        if self._desk is not desk:
+            raise Unavailable(f"{without_userinfo(self.place)} has answered too late")
+        self.repo = repo
+        self._client = getattr(repo, "_client", None)
         needed = ("get_queue", "refresh_ws", "start_instructions_batch", "flush_instructions_batch")
         self._direct = all(callable(getattr(self._client, name, None)) for name in needed)
         if self._direct:
@@ -172,24 +183,12 @@ class Connection:
 
     def _abandon(self) -> None:
         """Take back what Aim would do for a server's client later: at the end of the process, or before."""
-        if self.remote:
-            self._detach()
-        if self._desk is not None:
-            self._desk.stop()  # once it has done what it does; else its thread ends with the process
+        repo, client, desk = self.repo, self._client, self._desk
         self.repo = self.run = self._client = self._desk = None
-
-    def _detach(self) -> None:
-        from aim.ext.cleanup import AutoClean
-
-        repo, client = self.repo, self._client
-        pool: Any = AutoClean
-        with contextlib.suppress(AttributeError, RuntimeError):  # private; and others may be closing
-            for instance, (_, finalizer) in list(pool._finalizers.items()):  # noqa: SLF001
-                mine = instance is repo or (client and getattr(instance, "_rpc_client", None) is client)
-                if mine or (repo and getattr(instance, "repo", None) is repo):
-                    finalizer.detach()
-        with contextlib.suppress(AttributeError):
-            client._heartbeat_sender._shutdown = True  # noqa: SLF001  `stop` would wait for an answer
+        if self.remote:
+            _detach(repo, client, self.place)
+        if desk is not None:  # it may do something still, or for ever, and make more meanwhile
+            desk.stop(lambda: _detach(repo, client, self.place) if self.remote else None)
 
 
 def _at_once(_: object) -> contextlib.AbstractContextManager[None]:
@@ -214,6 +213,7 @@ class _Desk:
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._last: Callable[[], None] = lambda: None
         threading.Thread(target=self._serve, name="tracelet-aim", daemon=True).start()
 
     def do(self, work: Callable[[], T], seconds: float) -> T:
@@ -221,7 +221,9 @@ class _Desk:
         self._work.put((work, future))
         return future.result(seconds)
 
-    def stop(self) -> None:
+    def stop(self, last: Callable[[], None]) -> None:
+        """End it, once it has done what it does; until then its thread may end with the process."""
+        self._last = last
         self._work.put(None)
 
     def _serve(self) -> None:
@@ -229,6 +231,7 @@ class _Desk:
             with _Answer(task[1]), _quiet():
                 task[1].set_result(task[0]())
             del task  # or a run would live on in this frame
+        self._last()
 
 
 class _Answer:
@@ -258,6 +261,32 @@ def _quiet() -> Generator[None, None, None]:
             yield
     finally:
         logger.setLevel(before)
+
+
+def _detach(repo: Any, client: Any, place: str) -> None:
+    """Let Aim do nothing at the end of the process for a client that was given up.
+
+    One that fails there would keep the process from ending. A client that is not known was given up
+    while it was made; then it is every one of the same server, and the others lose nothing by it.
+    """
+    from aim.ext.cleanup import AutoClean
+
+    pool: Any = AutoClean
+    address = with_credentials(place).removeprefix(REMOTE).rstrip("/")
+
+    def is_mine(instance: Any) -> bool:
+        owner = getattr(instance, "_rpc_client", None) or getattr(instance, "_client", None)
+        if client is None:
+            return owner is not None and getattr(owner, "_remote_path", "") == address
+        whose = getattr(instance, "repo", None)
+        return owner is client or (repo is not None and (instance is repo or whose is repo))
+
+    with contextlib.suppress(AttributeError, RuntimeError):  # private; and others may be closing
+        for instance, (_, finalizer) in list(pool._finalizers.items()):  # noqa: SLF001
+            if is_mine(instance):
+                finalizer.detach()
+    with contextlib.suppress(AttributeError):
+        client._heartbeat_sender._shutdown = True  # noqa: SLF001  `stop` would wait for an answer
 
 
 def _made(root: Path, directory: Path) -> None:

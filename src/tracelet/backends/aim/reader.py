@@ -26,10 +26,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tracelet.backend import Options, RunSummary
+from tracelet.backend import Options, RunSummary, patience
 from tracelet.backends.aim import LIMITS, entries, params
 from tracelet.backends.aim.artifacts import MEDIA, file_of
-from tracelet.backends.aim.connection import Connection
+from tracelet.backends.aim.connection import PATIENCE, Connection
 from tracelet.backends.aim.contexts import joined, without_ours
 from tracelet.backends.aim.failures import mapped
 from tracelet.backends.aim.found import NUMBERS, Found, Series, points
@@ -58,7 +58,7 @@ class Reader:
     """See `tracelet.backend.Reader`."""
 
     def __init__(self, options: Options) -> None:
-        self._connection = Connection(options["repo"])
+        self._connection = Connection(options["repo"], patience(options, PATIENCE))
 
     def runs(self, project: str | None) -> Iterator[RunSummary]:
         """See `Reader.runs`; the oldest comes first."""

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from tracelet import media
-from tracelet.backend import BlobPath, Options, Remote
+from tracelet.backend import BlobPath, Options, Remote, patience
 from tracelet.backends.aim import objects
 from tracelet.backends.aim.artifacts import MEDIA, Artifacts
-from tracelet.backends.aim.connection import Connection
+from tracelet.backends.aim.connection import PATIENCE, Connection
 from tracelet.backends.aim.failures import mapped
 from tracelet.backends.aim.held import fitting, flat
 from tracelet.backends.aim.params import ROOT, Places
@@ -47,7 +47,7 @@ class Writer:
     def __init__(self, options: Options, blob: BlobPath) -> None:
         self._options = options
         self._blob = blob
-        self._connection = Connection(options["repo"])
+        self._connection = Connection(options["repo"], patience(options, PATIENCE))
         self._image_bytes = media.most(options)
         self._artifacts = Artifacts(options.get("artifacts_uri", ""))
         self._places = Places({})
@@ -117,6 +117,9 @@ class Writer:
             else:
                 for event in events:
                     self._write_alone(event)
+        tags = {name: text for event in batch if isinstance(event, Tags) for name, text in event.tags.items()}
+        if tags:
+            self._set_tags(tags)
         self._connection.flush()
 
     def _write_together(self, events: Sequence[Event]) -> None:
@@ -131,8 +134,6 @@ class Writer:
         elif isinstance(event, Params):
             for name, value in flat(event.params):
                 self._run.set(self._places.of(name), fitting(value))
-        elif isinstance(event, Tags):
-            self._set_tags(event.tags)
         elif isinstance(event, Note):
             self._run.description = event.text
 
@@ -172,13 +173,15 @@ class Writer:
         self._run.meta_run_tree["end_time"] = event.time
 
     def _set_tags(self, tags: dict[str, str]) -> None:
+        """Set tags, those of a batch at once: for each label Aim writes to the disk and waits for it."""
+        there = set(self._run.tags)
+        changed = {name: self._tags[name] for name in tags if self._tags.get(name, tags[name]) != tags[name]}
+        for label in labels(changed):  # first: a tag that is set does not tell what it was
+            if label in there:
+                self._run.remove_tag(label)
         for name, value in tags.items():
-            before = self._tags.get(name)
             self._run.set((ROOT, "tags", name), value)
             self._tags[name] = value
-            if before is not None and before != value:
-                for label in labels({name: before}):
-                    self._run.remove_tag(label)
         self._label(labels(tags))
 
     def _label(self, wanted: Iterable[str]) -> None:

@@ -20,7 +20,9 @@ _TABLE: Final = {
     "a picture or a film larger than `max_image_size`": "scaled down, and counted as degraded",
     "a histogram's values": "counts in bins",
     "an infinite value": "the largest float64, ±1.797e308",
-    "a negative zero": "0.0, in SQLite",
+    "a negative zero": "0.0",
+    "a point from before 1970": "a reject",
+    "a NUL in a name, a param, a tag or a note": "`�`; PostgreSQL has no place for it",
     "points of one name, step, millisecond and value": "one point; counted as merged",
     "a name with other characters than letters, digits and `_-. :/`, or that is no clean path": (
         "escaped, reversibly: `loss (%)` is `loss _0x28__0x25__0x29_`"
@@ -28,7 +30,7 @@ _TABLE: Final = {
     "a name longer than 250 characters, of a picture longer than 140 bytes": (
         "cut; the tag `tracelet.name.<digest>` has the original"
     ),
-    "an artifact's path with `#`, `?`, `%`, a backslash or control characters": (
+    "an artifact's path with `#`, `?`, `%`, a backslash or control characters, or a space after a slash": (
         "escaped as names are: MLflow's client stores `a #1.txt` as `a `"
     ),
     "the time of a param, tag, note or artifact": "that of the run's start",

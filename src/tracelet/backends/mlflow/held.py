@@ -18,11 +18,13 @@ from tracelet.events import (
     Image,
     Lost,
     Metric,
+    Note,
     Params,
     Payload,
     RunFinished,
     RunStarted,
     Table,
+    Tags,
     Text,
     Video,
 )
@@ -42,16 +44,29 @@ def held(event: Event) -> Event | None:
         return _in_series(event)
     if isinstance(event, (Figure, Audio, Video, Html, Table, Bundle)):
         return _in_files(event)
+    if isinstance(event, (RunStarted, Tags, Note)):
+        event = _said(event)
     if isinstance(event, (RunStarted, Text, RunFinished)):
         event = msgspec.structs.replace(event, time=milliseconds(event.time) / 1000)
     return msgspec.structs.replace(event, reason="") if isinstance(event, RunFinished) else event
+
+
+def _said(event: RunStarted | Tags | Note) -> Event:
+    if isinstance(event, Note):
+        return Note(event.time, storable(event.text))
+    tags = {name: storable(text) for name, text in event.tags.items()}
+    if isinstance(event, Tags):
+        return Tags(event.time, tags)
+    fields = ("name", "project", "note", "group", "job_type")
+    told = {field: storable(getattr(event, field)) for field in fields}
+    return msgspec.structs.replace(event, tags=tags, **told)
 
 
 def _plain(event: Metric | Params | Artifact) -> Event:
     if isinstance(event, Metric):
         return Metric(event.name, _value(event.value), step_of(event), milliseconds(event.time) / 1000)
     if isinstance(event, Params):
-        return Params(event.time, {name: str(value) for name, value in event.params.items()})
+        return Params(event.time, {name: storable(str(value)) for name, value in event.params.items()})
     return Artifact(time=event.time, path=event.path, size=event.size)
 
 
@@ -78,6 +93,11 @@ def _in_files(event: Filed | Bundle) -> Event:
     if isinstance(event, Audio):
         return msgspec.structs.replace(event, rate=0)  # the file says it
     return msgspec.structs.replace(event, layout="") if isinstance(event, Video) else event
+
+
+def storable(text: str) -> str:
+    """Return a text as every database takes it: PostgreSQL has no place for a NUL."""
+    return text.replace("\0", "�")
 
 
 def step_of(event: Metric | Histogram | Image | Filed) -> int:

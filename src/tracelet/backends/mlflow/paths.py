@@ -2,7 +2,8 @@
 
 An artifact keeps its path, but for the characters that MLflow's own client loses on the way to a
 server, or refuses to give back: "#", "?", "%", a backslash and control characters are escaped as in
-names (see `tracelet.names`).
+names (see `tracelet.names`), and so is a space that begins a part of a path: when a server lists its
+files, the client loses it.
 
 A text is an artifact of the path
 
@@ -26,6 +27,8 @@ from tracelet.names import NameMap
 _CHARACTERS: Final = r"\x20-\x22\x24\x26-\x3e\x40-\x5b\x5d-\x7e\x80-\U0010ffff"
 _MAP: Final = NameMap(Limits(name_length=100_000, name_characters=_CHARACTERS))
 _DIVIDED: Final = "_0x/"
+_LEADING: Final = re.compile(r"(^|/) ")
+_LED: Final = re.compile(r"(^|/)_0x20_")
 _LONGEST: Final = 240  # bytes of one part; file systems take 255
 _PATH: Final = re.compile(
     r"text/(?P<name>.+)/(?:no-step|step-(?P<step>-?\d+))\+(?P<time>-?\d+)\+(?P<digest>[0-9a-f]{8})\.txt",
@@ -35,13 +38,23 @@ _PATH: Final = re.compile(
 
 def escaped(path: str) -> str:
     """Return the path in MLflow of an artifact of ours."""
-    return _MAP.to_tracker(path)
+    return led(_MAP.to_tracker(path))
 
 
 def unescaped(path: str) -> str:
     """Return the path that `escaped` made this one of, or this one if it did not."""
     original = _MAP.from_tracker(path)
-    return original if _MAP.to_tracker(original) == path else path
+    return original if escaped(original) == path else path
+
+
+def led(path: str) -> str:
+    """Escape a space that begins a part of a path; nobody else does, since names may have spaces."""
+    return _LEADING.sub(r"\1_0x20_", path)
+
+
+def unled(path: str) -> str:
+    """Take back what `led` did."""
+    return _LED.sub(r"\1 ", path)
 
 
 def path_of(text: Text) -> str:
@@ -74,12 +87,12 @@ def text_of(path: str, content: bytes) -> Text | None:
 
 def divided(name: str) -> str:
     """Make directories of a mapped name, of which none is called longer than a file may be."""
-    return "/".join(map(_divided, name.split("/")))
+    return led("/".join(map(_divided, name.split("/"))))
 
 
 def undivided(directories: str) -> str:
     """Return the mapped name that `divided` made directories of."""
-    return directories.replace(_DIVIDED, "")
+    return unled(directories).replace(_DIVIDED, "")
 
 
 def _digest(text: str) -> str:

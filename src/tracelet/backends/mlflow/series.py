@@ -27,7 +27,7 @@ import msgspec
 
 from tracelet.backends.mlflow import LIMITS
 from tracelet.backends.mlflow.held import milliseconds, step_of
-from tracelet.backends.mlflow.paths import divided, undivided
+from tracelet.backends.mlflow.paths import divided, led, undivided, unled
 from tracelet.events import Figure, Histogram, Image, Moments, Payload, Table
 from tracelet.media import Counted
 from tracelet.names import NAME_TAG, NameMap, digest_of, shorter
@@ -74,7 +74,7 @@ def files_of(image: Image | Figure | Table) -> ImageFiles:
     name, tags = _key(image.name)
     number = uuid.uuid5(_SPACE, msgspec.json.encode(image).decode())
     when = f"step+{step_of(image)}+timestamp+{milliseconds(image.time)}"
-    stem = f"images/{name.replace('/', '~')}+{when}+{number}"
+    stem = f"images/{led(name.replace('/', '~'))}+{when}+{number}"
     return ImageFiles(f"{stem}.png", f"{stem}+compressed.webp", _about(str(number)), tags)
 
 
@@ -92,7 +92,7 @@ def image_at(path: str, size: int) -> Found | None:
         return None
     image = Image(
         time=int(found["time"]) / 1000,
-        name=re.sub("[~#]", "/", found["name"]),
+        name=re.sub("[~#]", "/", unled(found["name"])),
         data=Payload("", size, format="png", path=path),
         step=int(found["step"]),
     )

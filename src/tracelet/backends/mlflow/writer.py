@@ -11,7 +11,7 @@ from tracelet.backend import BlobPath, Options, Remote
 from tracelet.backends.mlflow.client import history_page
 from tracelet.backends.mlflow.contents import Names
 from tracelet.backends.mlflow.failures import Baffling, mapped
-from tracelet.backends.mlflow.held import milliseconds, step_of
+from tracelet.backends.mlflow.held import milliseconds, step_of, storable
 from tracelet.backends.mlflow.options import database_file, engine
 from tracelet.backends.mlflow.putting import Putter
 from tracelet.backends.mlflow.rules import Point, Summaries, tag_of
@@ -98,7 +98,7 @@ class Writer:
     def _chosen_experiment(self, uri: str, run: RunStarted) -> str:
         chosen = self._options.get("experiment_id", "")
         if not chosen:
-            return self._experiment_id(uri, self._options["experiment"] or run.project)
+            return self._experiment_id(uri, storable(self._options["experiment"] or run.project))
         return self._active(self._client.get_experiment(chosen))
 
     def _experiment_id(self, uri: str, name: str) -> str:
@@ -160,7 +160,8 @@ class Writer:
         }
         tags = _tags(run) | {name: value for name, value in mlflows.items() if value}
         started = milliseconds(run.time)
-        return self._claim(self._client.create_run(self._experiment, started, tags, run.name or None))
+        name = storable(run.name) or None
+        return self._claim(self._client.create_run(self._experiment, started, tags, name))
 
     def _claim(self, run: "Run") -> "Run":
         if CLAIMED not in run.data.tags:
@@ -231,7 +232,7 @@ def _tags(run: RunStarted) -> dict[str, str]:
     }
     tags = {**run.tags, **{name: value for name, value in ours.items() if value}}
     tags.pop(NAME, None)  # MLflow refuses one that is not the name given
-    return tags
+    return {name: storable(value) for name, value in tags.items()}
 
 
 def _deleted(run_id: str) -> Refused:
@@ -251,11 +252,11 @@ def _sorted(batch: Sequence[Event]) -> tuple[list[Any], list[Any], list[Any]]:
         if isinstance(event, Metric):
             metrics.append(Point(event.name, event.value, milliseconds(event.time), step_of(event)))
         elif isinstance(event, Params):
-            params.update(dict.fromkeys((name, str(value)) for name, value in event.params.items()))
+            params.update(dict.fromkeys((name, storable(str(value))) for name, value in event.params.items()))
         elif isinstance(event, Tags):
-            tags.update(event.tags)
+            tags.update((name, storable(text)) for name, text in event.tags.items())
         elif isinstance(event, Note):
-            tags[NOTE] = event.text
+            tags[NOTE] = storable(event.text)
         elif isinstance(event, Definition):
             tags.update([tag_of(event)])
     return metrics, [Param(*pair) for pair in params], [RunTag(*pair) for pair in tags.items()]

@@ -17,6 +17,7 @@ docs/writing-a-backend.md.
     limits       much, and large
     endings      the run itself, and how it ended
     failures     one bad record, and what a Writer may raise
+    servers      a server that is slow, hangs, refuses, fails, or whose answers are lost
     reading      what a Reader gives, and that it changes nothing
 """
 
@@ -35,9 +36,13 @@ from tracelet.testing.contract.naming import Names  # noqa: E402
 from tracelet.testing.contract.points import Points  # noqa: E402
 from tracelet.testing.contract.reading import Reading  # noqa: E402
 from tracelet.testing.contract.repetition import Repetition  # noqa: E402
+from tracelet.testing.contract.servers import Server, Servers  # noqa: E402
 
-__all__ = ["BackendContract"]
+__all__ = ["BackendContract", "Server", "ServerContract"]
+
+ServerContract = Servers
+"""The promises about a server alone, where the others are tested with another store of the backend."""
 
 
-class BackendContract(Points, Names, Kinds, Repetition, Limited, Endings, Failures, Reading):
+class BackendContract(Points, Names, Kinds, Repetition, Limited, Endings, Failures, Servers, Reading):
     """All promises of a backend. See `tracelet.testing.contract.base.Contract` for what it can say."""

@@ -17,7 +17,7 @@ PROPERTY: Final = "contract"
 """The user property of a test's report that `tracelet.testing.contract.plugin` reads."""
 needs_writer: Final = pytest.mark.usefixtures("relayed")
 """Marks a promise that only a Writer can make."""
-_PARTS: Final = frozenset({"reader", "poison", "away"})
+_PARTS: Final = frozenset({"reader", "poison", "away", "server"})
 
 
 class Contract:
@@ -27,16 +27,16 @@ class Contract:
         backend: The backend that makes the promises.
         load: What `tracelet.backends.load` takes for it, such as "package.module:BACKEND"; its name
             if empty. Another process finds it by that.
-        project: The project of every run.
+        project: The project of every run; a fixture may choose another for a test.
         poison: Events of which the tracker takes all but the last, which it rejects; none if it takes
             whatever the relay gives it.
         exempt: What does not apply to this backend, each with the reason: the name of a test, or
-            "reader", "poison", "away". Each is shown as a skip.
+            "reader", "poison", "away", "server". Each is shown as a skip.
     """
 
     backend: ClassVar[Backend]
     load: ClassVar[str] = ""
-    project: ClassVar[str] = "a project"
+    project: str = "a project"
     poison: ClassVar[Sequence[Event]] = ()
     exempt: ClassVar[Mapping[str, str]] = {}
 

@@ -4,6 +4,7 @@ Nothing stands between a backend and its test but what stands there in use: the 
 what was logged, and the relay, which keeps to `Limits` and repeats what was not confirmed.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ TRIES: Final = 3  # of a delivery: a tracker may have a bad moment, and not thre
 LATE: Final = 60.0  # seconds, beyond the backend's patience, that a delivery may take
 END: Final = RunFinished(BEGAN + 1e6, "FINISHED")
 RUN: Final = "20231114-221320-{:06x}"  # as tracelet's own run ids look
+_NUMBERS: Final = itertools.count(1)  # a server that many tests share may tell runs apart by their ids alone
 _PAUSE: Final = 0.01  # seconds between two looks at a client that confirms later
 
 
@@ -63,7 +65,7 @@ class Scene:
             events: What is logged.
             fields: Of its `RunStarted`, if others than the usual.
         """
-        run_id = RUN.format(self.runs + 1)
+        run_id = RUN.format(next(_NUMBERS))
         self.runs += 1
         given = {"time": BEGAN, "run_id": run_id, "name": f"run {self.runs}", "project": self.project}
         run = Run(scene=self, started=msgspec.convert({**given, **fields}, RunStarted))
