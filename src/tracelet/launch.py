@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import msgspec
+
 import tracelet
 from tracelet import backends, guard, inputs, media
 from tracelet.backend import Backend, Configuration
-from tracelet.errors import ConfigError, JournalFull
+from tracelet.errors import ConfigError, JournalFull, suggestion
 from tracelet.events import RunStarted
 from tracelet.experiment import Experiment, disabled
 from tracelet.journal import shelf, status
 from tracelet.journal.locks import this_host, this_process
-from tracelet.journal.status import RunFile, Target
+from tracelet.journal.status import Route, RunFile, Target
 from tracelet.journal.writer import Writer
 from tracelet.keeper.starting import keeper_lives, start_keeper
 from tracelet.ranks import global_rank
@@ -100,10 +102,12 @@ def _made(
         return disabled(name or unnamed, project, f"this is rank {rank}, and rank 0 records"), resolved
     loads = resolved.backend or default_backends()
     chosen = {load: backends.load(load) for load in loads}
-    targets, secrets = _targets(chosen, resolved, name, project)
+    routes = _routes(chosen, resolved)
+    targets, secrets = _targets(chosen, resolved, routes, name, project)
     name = name or _told(targets, "name") or unnamed
     project = project or _told(targets, "project") or _projects_own(chosen.values(), resolved) or "default"
-    return _begin(name, project, targets, resolved, secrets), resolved
+    others = {backend: route for backend, route in routes.items() if backend not in targets}
+    return _begin(name, project, targets, others, resolved, secrets), resolved
 
 
 def _check(settings: object) -> None:
@@ -149,8 +153,45 @@ def _projects_own(chosen: Iterable[Backend], resolved: Resolved) -> str:
     return ""
 
 
+def _routes(chosen: Mapping[str, Backend], resolved: Resolved) -> dict[str, Route]:
+    """Make what goes to which backend, by its name in the run.
+
+    Raises:
+        ConfigError: There is no such backend. One that this run lacks is none: a file may speak of all.
+    """
+    routes: dict[str, Route] = {}
+    for given, table in resolved.routes.items():
+        name = chosen[given].name if given in chosen else given
+        if name not in {backend.name for backend in chosen.values()} and ":" not in name:
+            check_route(name, resolved.sources.get("routes", "routes"))
+        routes[name] = msgspec.convert(table, Route)
+    for backend in chosen.values():
+        if backend.writer is None and backend.name in routes:
+            message = "the route to %r has no effect: it is the journal, which has everything"
+            guard.say(logging.WARNING, message, backend.name)
+    return routes
+
+
+def check_route(name: str, place: str) -> None:
+    """Make sure that there is a backend of a route's name.
+
+    Raises:
+        ConfigError: There is none; `place` tells where it was named.
+    """
+    known = backends.names()
+    if name not in known:
+        listed = ", ".join(known)
+        raise ConfigError(
+            f"routes (from {place}): no backend called {name!r}; there are {listed}.{suggestion(name, known)}"
+        )
+
+
 def _targets(
-    chosen: Mapping[str, Backend], resolved: Resolved, name: str, project: str
+    chosen: Mapping[str, Backend],
+    resolved: Resolved,
+    routes: Mapping[str, Route],
+    name: str,
+    project: str,
 ) -> tuple[dict[str, Target], dict[str, str]]:
     """Let each backend choose its options; give back also what must not be written down."""
     takes_url = [backend.name for backend in chosen.values() if backend.takes_url]
@@ -184,7 +225,8 @@ def _targets(
         options = backend.configure(configuration)
         if resolved.max_image_size:
             options = {**options, media.SETTING: str(resolved.max_image_size)}
-        targets[backend.name] = Target(load, options, relayed=relayed, python=python)
+        route = routes.get(backend.name, Route())
+        targets[backend.name] = Target(load, options, relayed=relayed, python=python, route=route)
         for setting, value in own.items():
             if without_userinfo(value) != value:
                 variable = setting if setting == "backend_url" else f"{backend.name}_{setting}"
@@ -208,7 +250,12 @@ def _started_in() -> Path:
 
 
 def _begin(
-    name: str, project: str, targets: dict[str, Target], resolved: Resolved, secrets: dict[str, str]
+    name: str,
+    project: str,
+    targets: dict[str, Target],
+    others: dict[str, Route],
+    resolved: Resolved,
+    secrets: dict[str, str],
 ) -> Experiment:
     """Put a run on disk, its first record in its journal, and start its keeper."""
     now = time.time()
@@ -231,6 +278,7 @@ def _begin(
         linger=resolved.linger,
         nice=resolved.nice,
         retention=resolved.retention,
+        routes=others,
     )
     writer = Writer(directory, sync=resolved.durability == "record")
     started = RunStarted(

@@ -17,9 +17,11 @@ import pytest
 from tests.cli.inside import delivered, inside, rejected
 from tests.cli.making import new_run, running, tracelet
 from tests.conftest import eventually
+from tracelet import backends
 from tracelet.cli import asking, installation, premises, reaching
 from tracelet.cli.findings import Finding
 from tracelet.journal import shelf
+from tracelet.settings.resolving import survey
 
 pytestmark = pytest.mark.slow
 
@@ -328,3 +330,31 @@ def test_the_json_of_a_finding_says_what_to_do(place: Path) -> None:
         "do": "`tracelet sync` delivers what is left; `tracelet status` says why",
         "part": "runs",
     }
+
+
+def test_a_backend_with_an_interpreter_of_its_own_is_asked_about_there(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "has_client", lambda backend: backend.name != "aim")  # here it is not
+    said: dict[str, Finding] = {}
+    for name, answer in (("own", "echo tracelet; echo aim"), ("bare", "echo tracelet")):
+        python = place / name
+        python.write_text(f"#!/bin/sh\n: > '{place}/{name}-was-asked'\n{answer}\n")
+        python.chmod(0o755)
+        monkeypatch.setenv("TRACELET_AIM_PYTHON", str(python))
+        installation._surveyed.cache_clear()
+        (said[name],) = installation._client("aim")
+    monkeypatch.setenv("TRACELET_AIM_PYTHON", str(place / "own"))
+    (place / "own-was-asked").unlink()
+    resolved = survey(place, os.environ).resolved()
+    found = reaching.destination("aim", resolved)
+    reaching._ask(found, resolved).communicate()
+
+    assert (said["own"].level, said["own"].what) == (
+        "ok",
+        f"backend aim: aim is installed for {place / 'own'}",
+    )
+    assert said["bare"].level == "problem"
+    assert "which lacks 'aim'" in said["bare"].what
+    assert found.python == str(place / "own")
+    assert (place / "own-was-asked").exists()

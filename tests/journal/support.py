@@ -22,6 +22,8 @@ HEAD_SIZE: Final = 11
 POINT_SIZE: Final = 39
 DEEP: Final = bool(os.environ.get("TRACELET_TESTS_DEEP"))  # many more examples, for a night's run
 NAME_LOST: Final = "a scalar whose name was lost"
+NAMES: Final = (codec.NAME, codec.ADDRESSED_NAME)
+EVENTS: Final = (codec.EVENT, codec.ADDRESSED)
 
 
 @contextlib.contextmanager
@@ -81,6 +83,7 @@ class Piece(NamedTuple):
     type: int
     number: int
     event: Event | None
+    only: tuple[str, ...] = ()
 
 
 class Book:
@@ -93,25 +96,34 @@ class Book:
         self.touched: set[tuple[str, int]] = set()
         self.left: set[str] = set()  # segments that end in a torn record: their writer has left them
 
-    def scalar(self, writer: Writer, name: str, value: float, step: int | None, time: float) -> bool:
+    def scalar(
+        self,
+        writer: Writer,
+        name: str,
+        value: float,
+        step: int | None,
+        time: float,
+        only: tuple[str, ...] = (),
+    ) -> bool:
         """Append a point; note it if the writer took it."""
+        called = codec.Addressed(name, only) if only else name
         if step is None:
             ordinal = writer._ordinals.get(name, 0)
-            written = writer.stepless(name, value, time)
+            written = writer.stepless(called, value, time)
             event = Metric(name, value, None, time, ordinal)
         else:
-            written = writer.scalar(name, value, step, time)
+            written = writer.scalar(called, value, step, time)
             event = Metric(name, value, step, time)
-        self._note(writer.segment, event if written else None)
+        self._note(writer.segment, event if written else None, only)
         return written
 
-    def event(self, writer: Writer, event: Packed) -> bool:
+    def event(self, writer: Writer, event: Packed, only: tuple[str, ...] = ()) -> bool:
         """Append any other event; note it if the writer took it."""
-        written = writer.event(event)
-        self._note(writer.segment, event if written else None)
+        written = writer.event(event, only)
+        self._note(writer.segment, event if written else None, only)
         return written
 
-    def _note(self, segment: str, event: Event | None) -> None:
+    def _note(self, segment: str, event: Event | None, only: tuple[str, ...]) -> None:
         """Take what was just appended apart; the last record is `event`'s.
 
         Without an event, the append failed. Then the records before it may be there all the same,
@@ -129,13 +141,14 @@ class Book:
             end = position + HEAD_SIZE + length
             if event is None and end > len(new):
                 break
-            number = struct.unpack_from("<I", new, position + HEAD_SIZE)[0] if kind in {2, 3, 4} else -1
+            number = struct.unpack_from("<I", new, position + HEAD_SIZE)[0] if kind in {2, 3, 4, 6} else -1
             last = event is not None and end == len(new)
             found: Event | None = event if last else None
             if not last and kind == codec.EVENT:
                 found = codec.decode_event(memoryview(new)[position + HEAD_SIZE : end])
                 assert isinstance(found, Lost)
-            pieces.append(Piece(segment, start + position, start + end, kind, number, found))
+            whom = only if last else ()
+            pieces.append(Piece(segment, start + position, start + end, kind, number, found, whom))
             position = end
         assert position == len(new) or event is None, "an append left more than whole records"
         original += new[:position]
@@ -165,10 +178,10 @@ class Book:
         for piece in self.pieces[segment]:
             if not self._whole(piece, disk):
                 continue
-            if piece.type == codec.NAME:
+            if piece.type in NAMES:
                 known.add(piece.number)
-            elif piece.type == codec.EVENT or piece.number in known:
-                found.append(key(piece.event))
+            elif piece.type in EVENTS or piece.number in known:
+                found.append(key(piece.event, piece.only))
             elif piece.type != codec.HEADER:
                 found.append((NAME_LOST,))
         return found
@@ -181,30 +194,31 @@ class Book:
             if (segment, piece.start) in self.touched:
                 continue
             block = piece.start // codec.BLOCK
-            if piece.type == codec.NAME:
+            if piece.type in NAMES:
                 known[piece.number] = block
-            elif piece.event is not None and (piece.type == codec.EVENT or known.get(piece.number) == block):
-                found.append(key(piece.event))
+            elif piece.event is not None and (piece.type in EVENTS or known.get(piece.number) == block):
+                found.append(key(piece.event, piece.only))
         return found
 
     def all(self, segment: str) -> list[tuple[object, ...]]:
         """List every event of a segment."""
-        return [key(piece.event) for piece in self.pieces[segment] if piece.event is not None]
+        return [key(piece.event, piece.only) for piece in self.pieces[segment] if piece.event is not None]
 
 
-def key(event: object) -> tuple[object, ...]:
+def key(event: object, only: tuple[str, ...] = ()) -> tuple[object, ...]:
     """Make events comparable bit by bit: NaN equals itself, and -0.0 does not equal 0.0."""
     if isinstance(event, Metric):
         bits = struct.pack("<dd", event.value, event.time)
-        return ("Metric", event.name, bits, event.step, event.ordinal)
+        return ("Metric", event.name, bits, event.step, event.ordinal, *only)
     if isinstance(event, Damage) and event.reason == NAME_LOST:
         return (NAME_LOST,)
-    return (type(event).__name__, repr(event))
+    return (type(event).__name__, repr(event), *only)
 
 
 def keys(records: Sequence[Record]) -> list[tuple[object, ...]]:
     """List what was read, damaged stretches left out."""
-    return [key(r.event) for r in records if not isinstance(r.event, Damage) or r.event.reason == NAME_LOST]
+    sound = [r for r in records if not isinstance(r.event, Damage) or r.event.reason == NAME_LOST]
+    return [key(r.event, r.only) for r in sound]
 
 
 def damages(records: Sequence[Record]) -> list[Damage]:

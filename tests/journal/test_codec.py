@@ -34,6 +34,7 @@ FLOAT64 = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # lone surrogates too
 TEXT = st.text()
 SALTS = st.integers(0, 2**32 - 1)
+ONLY = st.lists(st.text("abcß🙂-.:", min_size=1), min_size=1, max_size=4).map(tuple)
 PLAIN = st.recursive(
     st.none() | st.booleans() | INT64 | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
@@ -95,6 +96,11 @@ NAME_BYTES = "a7540e000000026e32dc0d07000000747261696e2f6c6f7373"
 SCALAR_BYTES = "a7541c0000000340f13e7d070000000300000000000000000000000000d03f000000000000f83f"
 STEPLESS_BYTES = "a7541c00000004d55146d7070000000000000000000000000000000000d03f000000000000f83f"
 NOTE_BYTES = "a75421000000052e0df86c83a474797065a44e6f7465a474696d65cb3ff8000000000000a474657874a26869"
+ADDRESSED_NAME_BYTES = "a75419000000069b18383f07000000090077616e64622c61696d747261696e2f6c6f7373"
+ADDRESSED_BYTES = (
+    "a7542c00000007a03aa03a090077616e64622c61696d83a474797065a44e6f7465a474696d65cb3f"
+    "f8000000000000a474657874a26869"
+)
 FINISHED_BYTES = (
     "a7543c00000005ca4f71a984a474797065ab52756e46696e6973686564a474696d65cb3ff8000000000000"
     "a6737461747573a846494e4953484544a6726561736f6ea4646f6e65"
@@ -143,6 +149,22 @@ def test_any_name_comes_back(number: int, name: str, salt: int) -> None:
 
     assert found.type == codec.NAME
     assert codec.decode_name(found.payload) == (number, name)
+
+
+@given(number=st.integers(0, 2**32 - 1), name=ANY_TEXT, event=EVENTS, only=ONLY, salt=SALTS)
+def test_so_does_what_is_for_some_backends_alone(
+    number: int, name: str, event: Packed, only: tuple[str, ...], salt: int
+) -> None:
+    called = codec.Addressed(name, only)
+    named = whole(codec.name_frame(number, called, salt), salt)
+    found = whole(codec.event_frame(event, salt, only), salt)
+
+    assert named.type == codec.ADDRESSED_NAME
+    assert codec.decode_addressed_name(named.payload) == (number, called)
+    assert found.type == codec.ADDRESSED
+    whom, payload = codec.decode_only(found.payload)
+    assert whom == only
+    assert key(codec.decode_event(payload)) == key(event)
 
 
 @given(event=EVENTS, salt=SALTS)
@@ -245,6 +267,9 @@ def test_the_bytes_on_disk_are_those_of_version_1() -> None:
     assert codec.event_frame(Note(1.5, "hi"), salt).hex() == NOTE_BYTES
     finished = RunFinished(1.5, "FINISHED", "done")
     assert codec.event_frame(finished, salt).hex() == FINISHED_BYTES
+    addressed = codec.Addressed("train/loss", ("wandb", "aim"))
+    assert codec.name_frame(7, addressed, salt).hex() == ADDRESSED_NAME_BYTES
+    assert codec.event_frame(Note(1.5, "hi"), salt, ("wandb", "aim")).hex() == ADDRESSED_BYTES
 
 
 def test_an_event_without_its_newer_fields_is_read() -> None:

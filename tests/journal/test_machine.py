@@ -29,6 +29,7 @@ from tracelet.journal.writer import Writer
 NAMES = ["a", "train/loss", "ü🙂", "\ud800", "x" * 120]
 VALUES = st.sampled_from([0.0, -0.0, 1.5, float("nan"), float("inf"), -1e308])
 PLACES = st.tuples(st.integers(0, 20), st.integers(0, 5000))
+ONLY = st.just(()) | st.sampled_from([("wandb",), ("mlflow", "ä🙂")])
 STEPS = st.none() | st.integers(0, 5) | st.sampled_from([-(2**63), 2**63 - 1])
 
 
@@ -85,20 +86,23 @@ class Journal(RuleBasedStateMachine):
         value=VALUES,
         step=STEPS,
         times=st.integers(1, 6),
+        only=ONLY,
     )
     @precondition(lambda self: self.writers)
-    def log_points(self, which: int, name: str, value: float, step: int | None, times: int) -> None:
-        """Append points."""
+    def log_points(
+        self, which: int, name: str, value: float, step: int | None, times: int, only: tuple[str, ...]
+    ) -> None:
+        """Append points, for all backends or for some."""
         writer = self.writers[which % len(self.writers)]
         for _ in range(times):
-            self.count(writer, written=self.book.scalar(writer, name, value, step, self.now()))
+            self.count(writer, written=self.book.scalar(writer, name, value, step, self.now(), only))
 
-    @rule(which=st.integers(0, 2), size=st.integers(0, 40) | st.integers(0, 1500))
+    @rule(which=st.integers(0, 2), size=st.integers(0, 40) | st.integers(0, 1500), only=ONLY)
     @precondition(lambda self: self.writers)
-    def log_event(self, which: int, size: int) -> None:
+    def log_event(self, which: int, size: int, only: tuple[str, ...]) -> None:
         """Append an event; it may be larger than what is read at once, and than a block."""
         writer = self.writers[which % len(self.writers)]
-        self.count(writer, written=self.book.event(writer, Note(self.now(), "t" * size)))
+        self.count(writer, written=self.book.event(writer, Note(self.now(), "t" * size), only))
 
     def count(self, writer: Writer, *, written: bool) -> None:
         self.missed[writer] += not written

@@ -104,6 +104,12 @@ def _variables(found: Survey) -> dict[str, list[tuple[str, str | None, str]]]:
     """
     from tracelet import launch  # it loads what makes runs, and other commands make none
 
+    for name in found.values.get("routes", ()):
+        try:
+            if ":" not in name:
+                launch.check_route(name, found.sources["routes"])
+        except ConfigError as error:  # noqa: PERF203  one that is misspelt does not hide the others
+            found.errors.append(error)
     try:
         wanted = found.values.get("backend") or launch.default_backends()
     except ConfigError as error:

@@ -16,6 +16,7 @@ from tracelet.cli.runs import Json
 from tracelet.errors import ConfigError, MissingDependency, TraceletError
 from tracelet.settings.files import find_toml
 from tracelet.settings.kinds import FLAG, NAMES, TAGS
+from tracelet.settings.routes import ROUTES
 from tracelet.settings.table import SETTINGS, Setting
 
 NAME: Final = "tracelet.toml"
@@ -105,7 +106,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 def template(given: dict[str, Any]) -> str:
     """Make the text of a `tracelet.toml` that sets `given`, and shows every other setting's default."""
     # A table ends where the next begins, so it must come last.
-    ordered = sorted(SETTINGS.values(), key=lambda setting: setting.kind is TAGS)
+    ordered = sorted(SETTINGS.values(), key=lambda setting: setting.kind in {TAGS, ROUTES})
     return "\n".join([_HEAD, *("\n".join(_lines(setting, given)) + "\n" for setting in ordered)])
 
 
@@ -114,6 +115,10 @@ def _lines(setting: Setting, given: dict[str, Any]) -> Iterable[str]:
     yield from textwrap.wrap(about, _WIDTH, initial_indent="# ", subsequent_indent="# ")
     if setting.kind is TAGS:
         yield '# Each line below it is one, such as: team = "vision"'
+        yield f"#[{setting.name}]"
+        return
+    if setting.kind is ROUTES:
+        yield '# Each line below it is one, such as: wandb.include = ["train/*", "param:*"]'
         yield f"#[{setting.name}]"
         return
     mark = "" if setting.name in given else "#"

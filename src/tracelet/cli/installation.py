@@ -144,12 +144,31 @@ def _client(name: str) -> Iterator[Finding]:
     except (ConfigError, ImportError) as error:
         yield warning(f"backend {name}: {error}", "update or remove the package that brings it")
         return
-    if not backend.client:
+    if python := _own_python(backend):
+        yield _elsewhere(backend, python)
+    elif not backend.client:
         yield ok(f"backend {name}: needs no client")
     elif backends.has_client(backend):
         yield ok(f"backend {name}: {backend.client} {_client_version(backend)}")
     else:
         yield ok(f"backend {name}: {backend.client} is not installed: {backend.install}")
+
+
+def _own_python(backend: Backend) -> str:
+    """Tell which interpreter is to deliver to a backend; empty if it has no setting for that."""
+    try:
+        return str(surveyed()[0].values.get(f"{backend.name}_python", ""))
+    except OSError:  # the working directory is gone, as another part says
+        return ""
+
+
+def _elsewhere(backend: Backend, python: str) -> Finding:
+    """Ask the interpreter that is to deliver to a backend what is installed there."""
+    try:
+        found = backends.interpreter(backend, {"python": python})
+    except ConfigError as error:
+        return problem(f"backend {backend.name}: {error}", "start_logging raises this; correct it")
+    return ok(f"backend {backend.name}: {backend.client or 'tracelet'} is installed for {found}")
 
 
 def _client_version(backend: Backend) -> str:

@@ -9,7 +9,7 @@ from tracelet.cli import digest, output, plot
 from tracelet.cli.figures import figure, whole
 from tracelet.cli.output import Column
 from tracelet.cli.points import MetricDigest, Standing
-from tracelet.cli.runs import Run, what, word
+from tracelet.cli.runs import Run, unrouted, what, word
 from tracelet.cli.sources import Origin
 from tracelet.events import Bundle, Chart
 from tracelet.journal import status as files
@@ -141,6 +141,8 @@ class Page:
         for backend in run.backends:
             if backend.error:
                 self._line(f"  {backend.name} error: {backend.error}", cut=True)
+            if backend.unrouted:
+                self._line(f"  {backend.name}: {unrouted(backend)}", cut=False)
 
     def rejects(self, refused: dict[str, list[files.Reject]], *, every: bool) -> None:
         """Print what trackers would not take."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tracelet import backends, media, settings
 from tracelet.backend import Backend, Configuration
 from tracelet.cli.delivering import Job, interpreter
 from tracelet.errors import ConfigError, JournalCorrupt
 from tracelet.journal import shelf, status
-from tracelet.journal.status import RunFile, Target
+from tracelet.journal.status import Route, RunFile, Target
 
 _PREFIX: Final = "TRACELET_"
 
@@ -154,6 +156,15 @@ def _is_due(directory: Path, run: RunFile, names: Iterable[str], new: Sequence[s
     return any(not status.is_complete(directory, name) for name in names)
 
 
+def _route(load: str, name: str, run: RunFile, resolved: settings.Resolved) -> Route:
+    """Find what of a run goes to a backend: as settings here say, else as they did when the run began."""
+    for one in (name, load):
+        if one in resolved.routes:
+            return msgspec.convert(resolved.routes[one], Route)
+    had = run.targets[name].route if name in run.targets else run.routes.get(name, run.routes.get(load))
+    return had or Route()
+
+
 def _target(
     load: str, backend: Backend, run: RunFile, resolved: settings.Resolved
 ) -> tuple[Target, dict[str, str]]:
@@ -178,6 +189,7 @@ def _target(
         script_directory=here,
     )
     relayed = backend.writer is not None
+    route = _route(load, backend.name, run, resolved)
     most = max((media.most(target.options) for target in run.targets.values()), default=0)
     options = {**backend.configure(configuration), **({media.SETTING: str(most)} if most else {})}
-    return Target(load, options, relayed=relayed, python=python), lent
+    return Target(load, options, relayed=relayed, python=python, route=route), lent

@@ -36,12 +36,16 @@ _CLOUDS: Final = ("AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_")
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A backend that a run would go to, and what a relay would be given for it."""
+    """A backend that a run would go to, and what a relay would be given for it.
+
+    `python` is the interpreter of its relay; empty if it is the one of all.
+    """
 
     load: str
     backend: Backend
     options: Mapping[str, str]
     environ: Mapping[str, str]
+    python: str = ""
 
 
 def of_backends(until: float) -> Iterator[Finding]:
@@ -81,20 +85,23 @@ def destination(load: str, resolved: Resolved) -> Destination:
         ConfigError: There is no such backend, its client is missing, or a setting does not fit.
     """
     backend = backends.load(load)
-    backends.check_client(backend)
+    own = resolved.of(backend.name)
+    python = backends.interpreter(backend, own) if resolved.relay == "process" else ""
+    if not python:
+        backends.check_client(backend)
     prefixes = tuple(prefix for prefix in (backend.variables, "TRACELET_") if prefix)
     lent = {name: text for name, text in resolved.dotenv.items() if name.startswith(prefixes)}
     environ = {**lent, **os.environ}
     project = resolved.experiment_name or resolved.project
     here = Path.cwd()
     configuration = Configuration(
-        settings=resolved.of(backend.name),
+        settings=own,
         environ=environ,
         project=project or environ.get(backend.project_variable or " ", "") or "default",
         directory=here,
         script_directory=here,
     )
-    return Destination(load, backend, backend.configure(configuration), environ)
+    return Destination(load, backend, backend.configure(configuration), environ, python)
 
 
 def _about(found: Destination) -> Iterator[Finding]:
@@ -149,7 +156,7 @@ def _is_to_be_asked(found: Destination) -> bool:
 
 def _ask(found: Destination, resolved: Resolved) -> "subprocess.Popen[bytes]":
     """Start the process that asks, as a relay would be started."""
-    python = shutil.which(resolved.python) if resolved.python else sys.executable
+    python = found.python or (shutil.which(resolved.python) if resolved.python else sys.executable)
     question = msgspec.json.encode({"load": found.load, "options": dict(found.options)})
     process = subprocess.Popen(
         processes.command(python or sys.executable, "tracelet.cli.asking"),

@@ -142,6 +142,11 @@ def word(backend: BackendOverview) -> str:
     return "delivered" if backend.state == "finished" else "up to date"
 
 
+def unrouted(backend: BackendOverview) -> str:
+    """Say how much of a run is not for a backend."""
+    return f"{backend.unrouted:,} not routed here, by its route or as logged to others alone"
+
+
 def _attention(directory: Path, seen: RunOverview) -> list[str]:
     """Say what somebody should look at; a delivery that is under way is nothing of the kind."""
     found: list[str] = []

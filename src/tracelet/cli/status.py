@@ -10,7 +10,7 @@ import typer
 
 from tracelet.cli import completing, output, watching
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, look_at, seconds, shelf_at
+from tracelet.cli.runs import Json, Place, Run, look_at, seconds, shelf_at, unrouted
 from tracelet.errors import JournalCorrupt
 from tracelet.journal import shelf
 from tracelet.journal import status as files
@@ -175,6 +175,8 @@ def block(
         for what, text in (("error", backend.error), ("page", backend.url), ("view", backend.view)):
             if text:
                 lines.append(output.line(f"  {backend.name} {what}: {text}"))
+        if backend.unrouted:
+            lines.append(output.line(f"  {backend.name}: {unrouted(backend)}"))
     lines += [output.line(f"  ! {reason}", "yellow") for reason in run.attention]
     return lines
 

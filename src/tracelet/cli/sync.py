@@ -148,6 +148,8 @@ def _sentence(directory: Path, delivery: BackendOverview) -> str:
         said += f", {delivery.merged:,} of them merged with equal ones"
     if delivery.degraded:
         said += f", {output.count(delivery.degraded, 'value')} cut to its limits"
+    if delivery.unrouted:
+        said += f", {delivery.unrouted:,} not routed here"
     if not delivery.rejected:
         return said
     rejects = status.rejects(directory, delivery.name)

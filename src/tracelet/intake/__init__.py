@@ -5,6 +5,7 @@ follows. Nothing is encoded here: that is for the process that delivers. `Intake
 share; what one kind needs besides is a function in `series`, `tables`, `files` or `plans`.
 """
 
+import contextlib
 import errno
 import itertools
 import os
@@ -12,16 +13,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from tracelet import guard, inputs
+from tracelet import backends, guard, inputs
 from tracelet.arrays import Raw
+from tracelet.errors import suggestion
 from tracelet.events import Packed, Payload
 from tracelet.inputs.texts import Raised, attempt
 from tracelet.journal import blobs
 from tracelet.journal.blobs import Blob
-from tracelet.journal.recorder import Recorder
+from tracelet.journal.recorder import Directed, Recorder
 from tracelet.journal.status import RunFile
 from tracelet.life import Life
 
+JOURNAL: Final = "local"  # the backend whose store the journal is: it has everything
+_BACKENDS_MAX: Final = 100  # that one record is for
+_BACKEND_MAX: Final = 300  # characters
 _AT_ONCE: Final = 500  # params in one record
 _REASON_MAX: Final = 1000  # characters
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -39,10 +44,41 @@ class Intake:
 
     def __init__(self, directory: Path | None, run: RunFile, recorder: Recorder, life: Life) -> None:
         self.run = run
+        self.recorder = recorder
         self._directory = directory
-        self._recorder = recorder
         self._life = life
         self._ordinals: dict[tuple[str, str], itertools.count[int]] = {}
+
+    def only(self, given: object) -> tuple[str, ...]:
+        """Find the backends that something is for, by their names in the run; the journal, if for none."""
+        listed = (part.strip() for one in inputs.names("backend", given) for part in one.split(","))
+        names = dict.fromkeys(self.run.called(name) or name[:_BACKEND_MAX] for name in listed if name)
+        for name in names:
+            if self._directory is not None and name not in self.run.targets and name != JOURNAL:
+                self._say_absent(name)
+        return tuple(names)[:_BACKENDS_MAX] or (JOURNAL,)
+
+    @guard.contained
+    def _say_absent(self, name: str) -> None:
+        there = ", ".join(self.run.targets) or "none"
+        if name in backends.names() or ":" in name:
+            with contextlib.suppress(OSError):  # on a full disk, its bytes may not wait for it
+                blobs.await_by(self.directory, name)
+            message = (
+                "the run goes to %s, and not to %r: what is logged to that alone stays in the journal;"
+                " `tracelet sync %s --backend %s` delivers it"
+            )
+            guard.warn_once(message, there, name, self.run.run_id, name, key=name)
+            return
+        hint = suggestion(name, {*self.run.targets, *backends.names()})
+        message = "no backend called %r; the run goes to %s.%s What is logged to that stays in the journal"
+        guard.warn_once(message, name, there, hint, key=name)
+
+    def directed(self, only: tuple[str, ...]) -> "Intake":
+        """Make the one of what is for these backends alone; it numbers on where this one does."""
+        made = Intake(self._directory, self.run, Directed(self.recorder, only), self._life)
+        made._ordinals = self._ordinals
+        return made
 
     @property
     def directory(self) -> Path:
@@ -52,7 +88,7 @@ class Intake:
 
     def event(self, event: Packed) -> None:
         """Record an event, or say why it is not."""
-        if not self._recorder.event(event):
+        if not self.recorder.event(event):
             self.missed(type(event).__name__)
 
     def missed(self, what: str) -> None:
@@ -60,11 +96,11 @@ class Intake:
         if self._life.ended:
             message = "%s comes after the run %s has ended; it is not logged"
             guard.warn_once(message, what, self.run.name, key=self.run.run_id)
-        elif self._recorder.reason:
+        elif self.recorder.reason:
             guard.warn_once(
                 "the journal in %s cannot be written: %s. Training goes on, and what is lost is counted",
                 self._directory,
-                self._recorder.reason,
+                self.recorder.reason,
             )
 
     @guard.contained
@@ -75,9 +111,9 @@ class Intake:
             return
         name, number, whole, now = point
         if whole is None:
-            written = self._recorder.stepless(name, number, now)
+            written = self.recorder.stepless(name, number, now)
         else:
-            written = self._recorder.scalar(name, number, whole, now)
+            written = self.recorder.scalar(name, number, whole, now)
         if not written:
             self.missed(f"metric {name!r}")
 
@@ -186,7 +222,7 @@ class Intake:
         reason = error.strerror or str(error)
         guard.warn_once("%s %s cannot be logged: %s", what, which, reason, key=str(which))
         if error.errno in _NO_ROOM:
-            self._recorder.lose(f"{what} {which}: {reason}")
+            self.recorder.lose(f"{what} {which}: {reason}")
 
 
 def _no_room_in(error: BaseException | None) -> OSError | None:

@@ -21,8 +21,10 @@
         blobs/3a/3a7bd3…            bytes of artifacts, and arrays of images and histograms, by sha256
         cursor.mlflow               how far the relay to mlflow has delivered
         cursor.local                how much there is, where the journal itself is the store
+        plan.wandb                  which records make which row there (`tracelet.relay.plan`)
         status.mlflow               what that relay is doing; its heartbeat
         rejects.mlflow              what mlflow would not take, one JSON line each
+        awaited                     backends that something was logged for, and that the run lacked
         keeper.lock relay.mlflow.lock
         keeper.beat                   touched while the keeper waits, for whoever looks from another host
         keeper.log relay.mlflow.log
@@ -49,6 +51,12 @@ copied over another, cannot be mistaken for records.
     3     scalar: u32 name number, i64 step, f64 value, f64 time
     4     scalar without a step: u32 name number, i64 ordinal, f64 value, f64 time
     5     event: msgpack map of one of the other classes of `tracelet.events`
+    6     name of points for some backends alone: u32 number, u16 length of the backends' names, these
+          in UTF-8 with commas between them, then the name in UTF-8
+    7     event for some backends alone: u16 length of the backends' names, these as in 6, then as in 5
+
+A name that is logged for all and for some has a number for each. What is for some is kept by the
+journal as all else is; the relays of the others pass over it.
 
 The *ordinal* counts a process's stepless points under one name: 0, 1, 2 …. It stands in the
 record, so that numbering never depends on who reads the journal, or how often.
@@ -107,8 +115,9 @@ calls it after each append.
 
 # Deleting
 
-A blob goes once every configured backend has acknowledged all of the run, none rejected it, and no
-process that has logged to it lives but its trainer: a blob is there before its record. A run's
+A blob goes once every configured backend has acknowledged all of the run, none rejected it, no backend
+is awaited that the run still lacks, and no process that has logged to it lives but its trainer: a blob
+is there before its record. A run's
 directory goes `retention` after the delivery, when its trainer has ended, too. Of a run that has a
 backend whose store the journal is, nothing goes. Nothing else is ever deleted, unless the user says
 so (`removal`).

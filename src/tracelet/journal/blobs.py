@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 AT_ONCE: Final = 32 * 1024 * 1024  # bytes in memory that are hashed, and then written, in one call
+AWAITED: Final = "awaited"  # the file with the names of backends that a run does not have yet
 CHUNK: Final = 1024 * 1024  # bytes; hashing, reading and writing such a piece releases the GIL
 
 
@@ -187,6 +188,25 @@ def _artifact(directory: Path, path: Path, place: str, *, copy: bool) -> Artifac
         digest, size = keep(directory, path)
         return Artifact(time=now, path=place, size=size, digest=digest)
     return Artifact(time=now, path=place, size=found.st_size, reference=str(path), mtime=found.st_mtime)
+
+
+def await_by(directory: Path, backend: str) -> None:
+    """Note that something was logged for a backend that the run does not have: its bytes must stay.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if backend not in awaited(directory):
+        with (directory / AWAITED).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{backend}\n")
+
+
+def awaited(directory: Path) -> frozenset[str]:
+    """Name the backends that something was logged for when the run did not have them."""
+    try:
+        return frozenset((directory / AWAITED).read_text("utf-8", errors="replace").splitlines())
+    except OSError:
+        return frozenset()
 
 
 def delete(directory: Path) -> None:

@@ -6,6 +6,7 @@ row begins and what type it has. What is damaged is passed over; a torn end is n
 
 import contextlib
 import os
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -183,11 +184,20 @@ class _Count:
     def _count(self, whole: codec.Frame) -> None:
         if whole.type in _POINTS:
             self._points += 1
-        elif whole.type == codec.NAME:
-            with contextlib.suppress(UnicodeDecodeError):
-                self._metrics.add(codec.decode_name(whole.payload)[1])
         elif whole.type == codec.EVENT:
             self._count_event(whole.payload)
+        else:
+            with contextlib.suppress(struct.error, UnicodeDecodeError):
+                self._count_addressed(whole)
+
+    def _count_addressed(self, whole: codec.Frame) -> None:
+        """Count a name, and what is for some backends alone."""
+        if whole.type == codec.NAME:
+            self._metrics.add(codec.decode_name(whole.payload)[1])
+        elif whole.type == codec.ADDRESSED_NAME:
+            self._metrics.add(codec.decode_addressed_name(whole.payload)[1].name)
+        elif whole.type == codec.ADDRESSED:
+            self._count_event(codec.decode_only(whole.payload)[1])
 
     def _count_event(self, payload: memoryview) -> None:
         try:

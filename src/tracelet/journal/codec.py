@@ -1,7 +1,7 @@
 """Records to bytes and back: the format that `tracelet.journal` describes, and nothing else."""
 
 from struct import Struct
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 from zlib import crc32
 
 import msgspec
@@ -19,10 +19,13 @@ NAME: Final = 2
 SCALAR: Final = 3
 STEPLESS: Final = 4
 EVENT: Final = 5
+ADDRESSED_NAME: Final = 6
+ADDRESSED: Final = 7
 
 HEAD: Final = Struct("<2sIBI")  # marker, length, type, crc
 PREFIX: Final = Struct("<IB")  # what the crc covers of the head
 NUMBER: Final = Struct("<I")
+LENGTH: Final = Struct("<H")  # of the names of backends
 POINT: Final = Struct("<Iqdd")  # name number, step or ordinal, value, time
 FRAME: Final = Struct(f"<2sIBI{POINT.size}s")  # a scalar, whole, around its payload
 POINT_FRAME: Final = Struct("<2sIBIIqdd")  # the same bytes, taken apart
@@ -44,6 +47,17 @@ class SegmentHeader(msgspec.Struct, frozen=True):
     pid: int
     started: int
     time: float
+
+
+class Addressed(NamedTuple):
+    """A metric's name, for points that are for some backends alone."""
+
+    name: str
+    only: tuple[str, ...]
+
+
+Called: TypeAlias = str | Addressed
+"""What a writer knows a metric by."""
 
 
 class Frame(NamedTuple):
@@ -93,9 +107,22 @@ def header_frame(header: SegmentHeader, salt: int) -> bytes:
     return frame(HEADER, _ENCODER.encode(header), salt)
 
 
-def name_frame(number: int, name: str, salt: int) -> bytes:
+def name_of(called: Called) -> str:
+    """Return the metric's name."""
+    return called.name if isinstance(called, Addressed) else called
+
+
+def name_frame(number: int, called: Called, salt: int) -> bytes:
     """Make the record that introduces a metric's name; lone surrogates are kept."""
-    return frame(NAME, NUMBER.pack(number) + name.encode("utf-8", "surrogatepass"), salt)
+    name = name_of(called).encode("utf-8", "surrogatepass")
+    if isinstance(called, Addressed):
+        return frame(ADDRESSED_NAME, NUMBER.pack(number) + _packed(called.only) + name, salt)
+    return frame(NAME, NUMBER.pack(number) + name, salt)
+
+
+def _packed(backends: tuple[str, ...]) -> bytes:
+    names = ",".join(backends).encode("utf-8", "backslashreplace")
+    return LENGTH.pack(len(names)) + names
 
 
 def point_frame(record_type: int, number: int, step: int, value: float, time: float, salt: int) -> bytes:
@@ -103,13 +130,19 @@ def point_frame(record_type: int, number: int, step: int, value: float, time: fl
     return frame(record_type, POINT.pack(number, step, value, time), salt)
 
 
-def event_frame(event: Packed, salt: int) -> bytes:
-    """Make any other event's record; what is no Unicode in it, as in some file names, is escaped."""
+def event_frame(event: Packed, salt: int, only: tuple[str, ...] = ()) -> bytes:
+    """Make any other event's record; what is no Unicode in it, as in some file names, is escaped.
+
+    Args:
+        event: The event.
+        salt: The segment's.
+        only: The backends that it is for; none for all.
+    """
     try:
         payload = _ENCODER.encode(event)
     except UnicodeEncodeError:
         payload = _ENCODER.encode(escaped(msgspec.to_builtins(event)))
-    return frame(EVENT, payload, salt)
+    return frame(ADDRESSED, _packed(only) + payload, salt) if only else frame(EVENT, payload, salt)
 
 
 def escaped(value: object) -> object:
@@ -171,6 +204,18 @@ def decode_header(payload: memoryview, segment: str) -> SegmentHeader:
 def decode_name(payload: memoryview) -> tuple[int, str]:
     """Read a name's number and the name."""
     return NUMBER.unpack_from(payload)[0], str(payload[NUMBER.size :], "utf-8", "surrogatepass")
+
+
+def decode_only(payload: memoryview) -> tuple[tuple[str, ...], memoryview]:
+    """Read the backends that a record is for, and what is left of its payload."""
+    end = LENGTH.size + LENGTH.unpack_from(payload)[0]
+    return tuple(str(payload[LENGTH.size : end], "utf-8").split(",")), payload[end:]
+
+
+def decode_addressed_name(payload: memoryview) -> tuple[int, Addressed]:
+    """Read a name's number, the name, and the backends that its points are for."""
+    only, rest = decode_only(payload[NUMBER.size :])
+    return NUMBER.unpack_from(payload)[0], Addressed(str(rest, "utf-8", "surrogatepass"), only)
 
 
 def decode_event(payload: memoryview) -> Packed:

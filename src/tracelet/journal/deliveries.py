@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeAlias
 
-from tracelet.guard import contained, say
+from tracelet.guard import contained, say, warn_once
 from tracelet.journal import progress, status
 from tracelet.journal.status import RunFile
 
@@ -55,10 +55,20 @@ class Deliveries:
 
     def url(self, backend: str | None) -> str | None:
         """Return the run's page at a backend, by default the first with a relay; None while there is none."""
-        name = backend or next(iter(self._run.relayed), "")
-        if self._directory is None or name not in self._run.targets:
+        name = self._name(backend)
+        if self._directory is None or not name:
             return None
         return status.read_delivery(self._directory, name).url or None
+
+    def _name(self, backend: str | None) -> str:
+        """Find a backend's name in the run, by default the first with a relay; else empty."""
+        if backend is None:
+            return next(iter(self._run.relayed), "")
+        name = self._run.called(str(backend))
+        if not name and self._directory is not None:
+            there = ", ".join(self._run.targets) or "none"
+            warn_once("the run has no backend %r; it has %s", backend, there, key=str(backend))
+        return name
 
     def remote_id(self, backend: str | None, timeout: float, enough: Callable[[], bool]) -> str | None:
         """Wait until a backend's relay has published the tracker's id of the run; None if it does not come.
@@ -68,8 +78,8 @@ class Deliveries:
             timeout: Seconds, at most.
             enough: Asked at each look; True ends the waiting.
         """
-        name = backend or next(iter(self._run.relayed), "")
-        if self._directory is None or name not in self._run.targets:
+        name = self._name(backend)
+        if self._directory is None or not name:
             return None
         directory = self._directory
 

@@ -27,6 +27,8 @@ class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
         rejected: Records, params or tags that it would not take; `tracelet show` lists them.
         merged: Of the delivered points, those that became one with an equal one.
         degraded: Values that were cut to the tracker's limits.
+        unrouted: Points, params, tags and so on that are not for this backend: its route leaves them
+            out, or they were logged to others alone.
         error: The last error; empty once something succeeded after it.
         id: The tracker's own id of the run.
         url: The run's page; empty where no server shows one.
@@ -48,6 +50,7 @@ class BackendOverview(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     view: str
     relayed: bool = True
+    unrouted: int = 0
 
 
 class RunOverview(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,7 @@ def _relayed(directory: Path, name: str, cursor: cursors.Cursor) -> BackendOverv
         rejected=len(status.rejects(directory, name)),
         merged=cursor.merged,
         degraded=cursor.degraded,
+        unrouted=cursor.unrouted,
         error=said.error,
         id=said.id,
         url=said.url,

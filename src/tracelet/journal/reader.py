@@ -32,18 +32,33 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class Record(NamedTuple):
-    """What was recorded, and where: `start` and `end` are offsets in the file `segment`."""
+    """What was recorded, and where: `start` and `end` are offsets in the file `segment`.
+
+    `only` names the backends that it is for; none for all.
+    """
 
     event: Event | Damage
     segment: str
     start: int
     end: int
+    only: tuple[str, ...] = ()
 
 
 class _Segment:
     """One file, read from an offset on."""
 
-    __slots__ = ("_fd", "_known", "_names", "_path", "_point_crcs", "_salt", "at_end", "name", "offset")
+    __slots__ = (
+        "_fd",
+        "_known",
+        "_names",
+        "_only",
+        "_path",
+        "_point_crcs",
+        "_salt",
+        "at_end",
+        "name",
+        "offset",
+    )
 
     def __init__(self, directory: Path, name: str, offset: int) -> None:
         self.name = name
@@ -56,6 +71,7 @@ class _Segment:
             for kind in (codec.SCALAR, codec.STEPLESS)
         }
         self._names: dict[int, str] = {}
+        self._only: dict[int, tuple[str, ...]] = {}  # of the names whose points are for some backends alone
         self._known = offset == 0  # whether the names are known that records from `offset` on may use
         self._fd = -1
 
@@ -110,7 +126,7 @@ class _Segment:
         """Take whole records off the front of `data`; tell how many bytes they were."""
         view = memoryview(data)
         size, position, base, room = len(data), 0, self.offset, limit - len(found)
-        names, crcs, name = self._names, self._point_crcs, self.name
+        names, only, crcs, name = self._names, self._only, self._point_crcs, self.name
         while room > 0 and position + _HEAD_SIZE <= size and base + position < stop:
             if position + _POINT.size <= size and data[position + 6] in crcs:
                 marker, length, kind, crc, number, step, value, time = _POINT.unpack_from(data, position)
@@ -123,42 +139,53 @@ class _Segment:
                     return position
                 if keep:
                     event = _point(names.get(number), kind, step, value, time, end - position)
-                    found.append(Record(event, name, base + position, base + end))
+                    whom = only.get(number, ()) if only else ()
+                    found.append(Record(event, name, base + position, base + end, whom))
                     room -= 1
                 position = end
                 continue
             whole = codec.whole_frame(view, position, self._salt)
             if whole is None:
                 return position
-            event = self._understood(whole)
+            event, whom = self._understood(whole)
             if keep and event is not None:
-                found.append(Record(event, name, base + position, base + whole.end))
+                found.append(Record(event, name, base + position, base + whole.end, whom))
                 room -= 1
             position = whole.end
         return position
 
-    def _understood(self, whole: codec.Frame) -> Event | Damage | None:
-        """Make an event of a sound record; None for those that are the format's own."""
-        if whole.type == codec.EVENT:
-            try:
-                return codec.decode_event(whole.payload)
-            except msgspec.MsgspecError as error:
-                return Damage(f"an event that this version does not know: {error}", len(whole.payload))
-        if whole.type == codec.NAME:
-            return self._named(whole.payload)
+    def _understood(self, whole: codec.Frame) -> tuple[Event | Damage | None, tuple[str, ...]]:
+        """Make of a sound record an event, and whom it is for; None for those that are the format's own."""
+        if whole.type in {codec.EVENT, codec.ADDRESSED}:
+            return self._event(whole)
+        if whole.type in {codec.NAME, codec.ADDRESSED_NAME}:
+            return self._named(whole), ()
         if whole.type == codec.HEADER:
             codec.decode_header(whole.payload, self.name)
-            return None
+            return None, ()
         if whole.type in self._point_crcs and len(whole.payload) == codec.POINT.size:
             number, step, value, time = codec.POINT.unpack(whole.payload)
-            return _point(self._names.get(number), whole.type, step, value, time, _POINT.size)
-        return Damage(f"a record of the unknown type {whole.type}", len(whole.payload))
+            event = _point(self._names.get(number), whole.type, step, value, time, _POINT.size)
+            return event, self._only.get(number, ())
+        return Damage(f"a record of the unknown type {whole.type}", len(whole.payload)), ()
 
-    def _named(self, payload: memoryview) -> Damage | None:
+    def _event(self, whole: codec.Frame) -> tuple[Event | Damage, tuple[str, ...]]:
         try:
-            number, name = codec.decode_name(payload)
+            only, payload = (), whole.payload
+            if whole.type == codec.ADDRESSED:
+                only, payload = codec.decode_only(payload)
+            return codec.decode_event(payload), only
+        except (struct.error, UnicodeDecodeError, msgspec.MsgspecError) as error:
+            return Damage(f"an event that this version does not know: {error}", len(whole.payload)), ()
+
+    def _named(self, whole: codec.Frame) -> Damage | None:
+        try:
+            if whole.type == codec.NAME:
+                number, name = codec.decode_name(whole.payload)
+            else:
+                number, (name, self._only[number]) = codec.decode_addressed_name(whole.payload)
         except (struct.error, UnicodeDecodeError):
-            return Damage("a name that this version does not understand", len(payload))
+            return Damage("a name that this version does not understand", len(whole.payload))
         self._names[number] = name
         return None
 
@@ -188,9 +215,9 @@ class _Segment:
         whole = codec.whole_frame(memoryview(rest), 0, self._salt)
         if whole is None:
             return False
-        event = self._understood(whole)
+        event, whom = self._understood(whole)
         if keep and event is not None:
-            found.append(Record(event, self.name, self.offset, self.offset + whole.end))
+            found.append(Record(event, self.name, self.offset, self.offset + whole.end, whom))
         self.offset += whole.end
         return True
 

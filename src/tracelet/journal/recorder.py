@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from tracelet.events import Packed
+from tracelet.journal.codec import Addressed, Called
 
 
 class Recorder(Protocol):
@@ -12,19 +13,30 @@ class Recorder(Protocol):
     `__del__` recorded inside another record.
     """
 
-    lost: int
-    dropped: int
-    reason: str
+    @property
+    def lost(self) -> int:
+        """See above."""
+        ...
 
-    def scalar(self, name: str, value: float, step: int, time: float) -> bool:
+    @property
+    def dropped(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """See above."""
+        ...
+
+    def scalar(self, name: Called, value: float, step: int, time: float) -> bool:
         """See `Writer.scalar`."""
         ...
 
-    def stepless(self, name: str, value: float, time: float) -> bool:
+    def stepless(self, name: Called, value: float, time: float) -> bool:
         """See `Writer.stepless`."""
         ...
 
-    def event(self, event: Packed) -> bool:
+    def event(self, event: Packed, only: tuple[str, ...] = ()) -> bool:
         """See `Writer.event`."""
         ...
 
@@ -44,15 +56,15 @@ class Nowhere:
     dropped = 0
     reason = ""
 
-    def scalar(self, name: str, value: float, step: int, time: float) -> bool:  # noqa: ARG002  see Recorder
+    def scalar(self, name: Called, value: float, step: int, time: float) -> bool:  # noqa: ARG002  see Recorder
         """See `Recorder.scalar`."""
         return True
 
-    def stepless(self, name: str, value: float, time: float) -> bool:  # noqa: ARG002  see Recorder
+    def stepless(self, name: Called, value: float, time: float) -> bool:  # noqa: ARG002  see Recorder
         """See `Recorder.stepless`."""
         return True
 
-    def event(self, event: Packed) -> bool:  # noqa: ARG002  see Recorder
+    def event(self, event: Packed, only: tuple[str, ...] = ()) -> bool:  # noqa: ARG002  see Recorder
         """See `Recorder.event`."""
         return True
 
@@ -62,3 +74,54 @@ class Nowhere:
 
     def lose(self, reason: str) -> None:
         """See `Recorder.lose`."""
+
+
+class Directed:
+    """Records for some of a run's backends alone.
+
+    Args:
+        recorder: Where it is recorded.
+        only: The backends, by their names in the run.
+    """
+
+    def __init__(self, recorder: Recorder, only: tuple[str, ...]) -> None:
+        self._recorder = recorder
+        self._only = only
+
+    @property
+    def lost(self) -> int:
+        """See `Recorder`."""
+        return self._recorder.lost
+
+    @property
+    def dropped(self) -> int:
+        """See `Recorder`."""
+        return self._recorder.dropped
+
+    @property
+    def reason(self) -> str:
+        """See `Recorder`."""
+        return self._recorder.reason
+
+    def scalar(self, name: Called, value: float, step: int, time: float) -> bool:
+        """See `Writer.scalar`."""
+        return self._recorder.scalar(self._addressed(name), value, step, time)
+
+    def stepless(self, name: Called, value: float, time: float) -> bool:
+        """See `Writer.stepless`."""
+        return self._recorder.stepless(self._addressed(name), value, time)
+
+    def event(self, event: Packed, only: tuple[str, ...] = ()) -> bool:
+        """See `Writer.event`."""
+        return self._recorder.event(event, only or self._only)
+
+    def finish(self, event: Packed) -> bool:
+        """See `Writer.finish`: a run's end is for all."""
+        return self._recorder.finish(event)
+
+    def lose(self, reason: str) -> None:
+        """See `Writer.lose`."""
+        self._recorder.lose(reason)
+
+    def _addressed(self, name: Called) -> Addressed:
+        return name if isinstance(name, Addressed) else Addressed(name, self._only)

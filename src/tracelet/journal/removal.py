@@ -264,7 +264,7 @@ class Sweep:
             return
         for path in _temporary(directory):
             yield Waste("leftovers", path, size_of(path), name)
-        if delivered and not rejected:
+        if delivered and not rejected and all(map(run.called, blobs.awaited(directory))):
             if size := size_of(directory / "blobs"):
                 yield Waste("blobs", directory / "blobs", size, name)
         elif (directory / "blobs").is_dir():

@@ -31,6 +31,16 @@ COUNTED: Final = 4 * 1024 * 1024  # bytes; reading more, only to count, would ta
 _TAIL: Final = 64 * 1024  # bytes; a RunFinished is far smaller
 
 
+class Route(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a run goes to one backend, as `tracelet.settings.routes` understood it; without one, all."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    rename: dict[str, str] = {}
+    kinds: tuple[str, ...] = ()
+    rate: float = 0.0
+
+
 class Target(msgspec.Struct, frozen=True):
     """A backend that a run goes to.
 
@@ -39,12 +49,14 @@ class Target(msgspec.Struct, frozen=True):
         options: What it chose at the start.
         relayed: Whether a relay delivers to it; else the journal itself is its store.
         python: The interpreter of its relay; empty if it is the run's.
+        route: What of the run goes to it.
     """
 
     load: str
     options: dict[str, str] = {}
     relayed: bool = True
     python: str = ""
+    route: Route = Route()
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +69,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
         nice: How much keeper and relays leave the processor to others.
         linger: Seconds without progress after which the keeper leaves the rest to `tracelet sync`.
         retention: Seconds that a delivered run stays on disk.
+        routes: What would go to backends that it does not have, should `tracelet sync` add them.
     """
 
     run_id: str
@@ -73,12 +86,19 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     linger: float = 600.0
     nice: int = 10
     retention: float = 30 * 86400.0
+    routes: dict[str, Route] = {}
     version: int = 1
 
     @property
     def relayed(self) -> tuple[str, ...]:
         """The backends that a relay delivers to; the others have everything at once."""
         return tuple(name for name, target in self.targets.items() if target.relayed)
+
+    def called(self, given: str) -> str:
+        """Return a backend's name in the run, given that or what loads it; empty if the run lacks it."""
+        if given in self.targets:
+            return given
+        return next((name for name, target in self.targets.items() if target.load == given), "")
 
     @property
     def kept(self) -> bool:
@@ -196,7 +216,7 @@ def read_delivery(directory: Path, backend: str) -> DeliveryStatus:
 
 
 def forget_delivery(directory: Path, backend: str) -> None:
-    """Let a backend's delivery begin anew: nothing of it is known any more.
+    """Let a backend's delivery begin anew: nothing of it is known any more, but for the plan of its rows.
 
     Only whoever holds the keeper's lock may.
 

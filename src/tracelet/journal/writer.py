@@ -97,8 +97,8 @@ class Writer:
         self._index = -1
         self._fd = -1
         self._name = ""
-        self._known: dict[str, int] = {}
-        self._numbers: dict[str, int] = {}
+        self._known: dict[codec.Called, int] = {}
+        self._numbers: dict[codec.Called, int] = {}
         self._ordinals: dict[str, int] = {}
         self._size = self._mark = self._block_end = 0
         self._salt = self._prefix = 0
@@ -125,7 +125,7 @@ class Writer:
         """The file name of the segment that is being written; empty before the first append."""
         return self._name
 
-    def scalar(self, name: str, value: float, step: int, time: float) -> bool:
+    def scalar(self, name: codec.Called, value: float, step: int, time: float) -> bool:
         """Append one point; `step` must fit into an int64.
 
         Raises:
@@ -166,26 +166,27 @@ class Writer:
             except RuntimeError:
                 pass  # a signal handler raised while `acquire` waited: there is nothing to release
 
-    def stepless(self, name: str, value: float, time: float) -> bool:
+    def stepless(self, name: codec.Called, value: float, time: float) -> bool:
         """Append one point without a step; it gets this process's next ordinal of that name."""
+        plain = codec.name_of(name)
 
         def append() -> bool:
-            ordinal = self._ordinals.get(name, 0)
-            self._ordinals[name] = ordinal + 1  # first: an interrupted append may have written it
+            ordinal = self._ordinals.get(plain, 0)
+            self._ordinals[plain] = ordinal + 1  # first: an interrupted append may have written it
             written = self._named(codec.STEPLESS, name, ordinal, value, time)
             if not written:
-                self._ordinals[name] = ordinal
+                self._ordinals[plain] = ordinal
             return written
 
         return self._inside(append)
 
-    def event(self, event: Packed) -> bool:
-        """Append any other event.
+    def event(self, event: Packed, only: tuple[str, ...] = ()) -> bool:
+        """Append any other event, for these backends only, or for all.
 
         Raises:
             ValueError: It is larger than a record may be.
         """
-        return self._inside(lambda: self._append(lambda salt: codec.event_frame(event, salt)))
+        return self._inside(lambda: self._append(lambda salt: codec.event_frame(event, salt, only)))
 
     def finish(self, event: Packed) -> bool:
         """Append the last event and close: nothing of this process can follow it."""
@@ -240,13 +241,13 @@ class Writer:
                 return
         self._abandon()
 
-    def _named(self, record_type: int, name: str, step: int, value: float, time: float) -> bool:
+    def _named(self, record_type: int, name: codec.Called, step: int, value: float, time: float) -> bool:
         """Append a point, with the record that introduces its name if this block has none yet."""
         if self._closed:
             return False
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            message = f"a metric's name is a text that is not empty, not {name!r}"
-            raise ValueError(message)
+        plain = codec.name_of(name)
+        if not isinstance(plain, str) or not plain:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"a metric's name is a text that is not empty, not {plain!r}")
 
         def frames(salt: int) -> bytes:
             number = self._known.setdefault(name, len(self._known))

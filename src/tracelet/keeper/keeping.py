@@ -98,6 +98,7 @@ class Keeper:
             for name in status.stores(self.directory):
                 holdings.note(self.directory, name)
             needed = run.kept or self._has_rejects(run) or removal.worker(self.directory)
+            needed = needed or not all(map(run.called, blobs.awaited(self.directory)))
             if run.targets and status.is_delivered(self.directory, run) and not needed:
                 blobs.delete(self.directory)
         for gone in removal.expire(self.directory.parent, now, self.directory):

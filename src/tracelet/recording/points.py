@@ -11,6 +11,7 @@ from tracelet.events import Chart, Note, Packed, Params, Tags
 
 if TYPE_CHECKING:
     from tracelet.intake import Intake
+    from tracelet.recording import Recording
 
 _now: Final = time.time
 
@@ -23,8 +24,20 @@ class Points:
     _intake: "Intake"
     _scalar: Callable[[str, float, int, float], bool]
 
+    if TYPE_CHECKING:
+
+        def to(self, *backends: str | Sequence[str]) -> Recording:
+            """See `Recording.to`."""
+            ...
+
     def log_metric(
-        self, name: str, value: float, iteration: int | None = None, *, step: int | None = None
+        self,
+        name: str,
+        value: float,
+        iteration: int | None = None,
+        *,
+        step: int | None = None,
+        backends: str | Sequence[str] | None = None,
     ) -> None:
         """Log one value of a metric.
 
@@ -33,9 +46,13 @@ class Points:
             value: A number, or a numpy or torch scalar. May be NaN or infinite.
             iteration: The x axis, a whole number; None if the metric has none.
             step: The same as `iteration`.
+            backends: The backends that it goes to; None for all. See `to`.
         """
         if iteration is None:
             iteration = step
+        if backends is not None:
+            self._scalar_to(backends, name, value, iteration)
+            return
         try:
             # What nearly every call is: its types are right, and it is written at once.
             if value.__class__ is float and iteration.__class__ is int:
@@ -48,12 +65,22 @@ class Points:
 
     @guard.contained
     def log_metrics(
-        self, metrics: Mapping[str, float], iteration: int | None = None, *, step: int | None = None
+        self,
+        metrics: Mapping[str, float],
+        iteration: int | None = None,
+        *,
+        step: int | None = None,
+        backends: str | Sequence[str] | None = None,
     ) -> None:
-        """Log values of several metrics, at one step and one time."""
+        """Log values of several metrics, at one step and one time; the arguments are as in `log_metric`."""
         now = _now()
+        into = self if backends is None else self.to(backends)
         for name, value in inputs.mapping(metrics, "log_metrics").items():
-            self.scalar(name, value, step if iteration is None else iteration, now)
+            into.scalar(name, value, step if iteration is None else iteration, now)
+
+    @guard.contained
+    def _scalar_to(self, backends: str | Sequence[str], name: str, value: float, step: int | None) -> None:
+        self.to(backends).scalar(name, value, step)
 
     def scalar(self, name: object, value: object, step: object, time: float | None = None) -> None:
         """Record one value, whatever its type: what captures call.

@@ -22,6 +22,7 @@ from tracelet.relay.plan import PlanFile, Planner
 from tracelet.relay.pulse import Pulse
 from tracelet.relay.rejects import Rejects
 from tracelet.relay.retry import Backoff
+from tracelet.relay.routing import Router
 from tracelet.relay.sending import Sender
 from tracelet.relay.shaping import Item, Shaper
 
@@ -219,7 +220,8 @@ class Delivery:
             elif isinstance(event, Lost):
                 after.lost += event.count
             elif (record.segment, record.start) not in rejected:
-                after.delivered += 1
+                after.delivered += self._shaper.wants(record)
+                after.unrouted += self._shaper.left_out(record)
         after.rows = max(after.rows, portion.rows)
         self._ahead = after
         self._sent.append(_Sent(self._sender.written, after))
@@ -296,7 +298,8 @@ class Delivery:
         self._end: Record | None = None
         self._merges.clear()
         # A new one: what it has told of long names may not have arrived.
-        self._shaper = Shaper(self._backend, media.most(self._options))
+        router = Router.of(self._directory, self._name)
+        self._shaper = Shaper(self._backend, media.most(self._options), router=router)
         reader = Reader(self._directory, cursor.offsets)
         self._source: Source = Feed(reader, self._backend, self._shaper)
         if self._backend.rows is not None:

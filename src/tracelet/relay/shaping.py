@@ -29,6 +29,7 @@ from tracelet.events import (
 )
 from tracelet.journal.reader import Record
 from tracelet.names import NAME_TAG, NameMap, digest_of
+from tracelet.relay.routing import Router
 
 ALONE: Final = (Artifact, Bundle, Definition, Layout, *SERIES)
 """What goes to a tracker by itself: each is a file there, and may take as long as a whole batch."""
@@ -58,17 +59,32 @@ class Shaper:
         backend: Whose limits to keep to.
         image_bytes: How large an image may be, before it is encoded; 0 for any size. The Writer scales
             it; here it is counted.
+        router: Tells what goes to it; without one, all that was not logged for others alone.
     """
 
-    def __init__(self, backend: Backend, image_bytes: int = 0) -> None:
+    def __init__(self, backend: Backend, image_bytes: int = 0, *, router: Router | None = None) -> None:
         self._limits = backend.limits
+        self._router = router or Router(backend.name)
         self._image_bytes = image_bytes
         self._names = NameMap(backend.limits)
         self._told: set[str] = set()
 
+    def wants(self, record: Record) -> bool:
+        """Tell whether a record, or a part of it, is for this backend."""
+        return self._router.wants(record)
+
+    def left_out(self, record: Record) -> int:
+        """Count what of a record is not for this backend."""
+        return self._router.left_out(record)
+
     def items(self, records: Iterable[Record]) -> Iterator[Item]:
-        """Make the items of records; a run's start and end, `Lost` and damage are not among them."""
+        """Make the items of records; a run's start and end, `Lost` and damage are not among them.
+
+        A record that is not for this backend has none.
+        """
         for record in records:
+            if not self._router.wants(record):
+                continue
             found = self._of(record)
             if len(self._names.long_names) != len(self._told):  # told before they are used
                 yield from self._introductions(record)
@@ -77,7 +93,7 @@ class Shaper:
     def _of(self, record: Record) -> Iterable[Item]:
         event = record.event
         if isinstance(event, Metric):
-            return (Item(self._metric(event, self._names.to_tracker(event.name)), record),)
+            return (Item(self._metric(event, self._named(event.name)), record),)
         if isinstance(event, Params):
             return [*self._params(event, record)]
         if isinstance(event, Tags):
@@ -87,16 +103,21 @@ class Shaper:
             return (Item(Note(event.time, text), record, degraded=cut),)
         return self._file(event, record)
 
+    def _named(self, name: str) -> str:
+        return self._names.to_tracker(self._router.renamed(name))
+
     def _file(self, event: object, record: Record) -> Iterable[Item]:
         """Shape what is a file at a tracker; of all else there is nothing to deliver."""
         if isinstance(event, SERIES):
             return (self._in_series(event, record),)
         if isinstance(event, (Artifact, Bundle)):
             return (Item(event, record, key=event.path if isinstance(event, Artifact) else event.name),)
-        return (Item(event, record),) if isinstance(event, (Definition, Layout)) else ()
+        if isinstance(event, (Definition, Layout)):
+            return (Item(self._router.adapted(event), record),)
+        return ()
 
     def _in_series(self, event: Series, record: Record) -> Item:
-        shaped = msgspec.structs.replace(event, name=self._names.to_tracker(event.name))
+        shaped = msgspec.structs.replace(event, name=self._named(event.name))
         if not isinstance(shaped, Text) and shaped.step is None and self._limits.needs_step:
             shaped = msgspec.structs.replace(shaped, step=shaped.ordinal)
         return Item(shaped, record, degraded=int(media.is_scaled(event, self._image_bytes)))
@@ -104,10 +125,11 @@ class Shaper:
     def started(self, event: RunStarted) -> RunStarted:
         """Shape the tags of a run's first event; they are set when the run is opened."""
         tags = {
-            self._names.to_tracker(name): _cut(value, self._limits.tag_value)[0]
+            self._named(name): _cut(value, self._limits.tag_value)[0]
             for name, value in event.tags.items()
+            if self._router.passes("tag", name)
         }
-        note = _cut(event.note, self._limits.note)[0]
+        note = _cut(event.note, self._limits.note)[0] if self._router.passes("note") else ""
         return RunStarted(
             time=event.time,
             run_id=event.run_id,
@@ -129,9 +151,9 @@ class Shaper:
 
     def _params(self, event: Params, record: Record) -> Iterator[Item]:
         for key, value in event.params.items():
-            name = self._names.to_tracker(key)
-            shaped, cut = self._value(value)
-            yield Item(Params(event.time, {name: shaped}), record, key=key, degraded=cut)
+            if self._router.passes("param", key):
+                shaped, cut = self._value(value)
+                yield Item(Params(event.time, {self._named(key): shaped}), record, key=key, degraded=cut)
 
     def _value(self, value: Plain) -> tuple[Plain, int]:
         """Cut a value whose text is too long; others keep their type."""
@@ -142,9 +164,9 @@ class Shaper:
 
     def _tags(self, event: Tags, record: Record) -> Iterator[Item]:
         for key, value in event.tags.items():
-            name = self._names.to_tracker(key)
-            text, cut = _cut(value, self._limits.tag_value)
-            yield Item(Tags(event.time, {name: text}), record, key=key, degraded=cut)
+            if self._router.passes("tag", key):
+                text, cut = _cut(value, self._limits.tag_value)
+                yield Item(Tags(event.time, {self._named(key): text}), record, key=key, degraded=cut)
 
     def _introductions(self, record: Record) -> Iterator[Item]:
         """Tell the tracker, in tags, the names that were too long for it."""

@@ -1,6 +1,7 @@
 """Settings: where they come from, which one wins, and what their text means.
 
     kinds      what a setting can be: text, duration, size, names, …
+    routes     what goes to which backend
     table      the settings, each with its kind, default and meaning
     files      `.env`, `tracelet.toml`, `pyproject.toml`
     resolving  which source wins

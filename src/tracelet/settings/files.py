@@ -158,7 +158,9 @@ def _lines(text: str, section: str, names: Mapping[str, object]) -> dict[str, in
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\s*([\w\s.\"'-]+?)\s*\]\s*(?:#|$)", line):
             here = re.sub(r"[\s\"']", "", header[1])
-            name = here.removeprefix(f"{section}.") if section else here
+            if section and not here.startswith(f"{section}."):
+                continue
+            name = (here.removeprefix(f"{section}.") if section else here).partition(".")[0]
         elif (key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*[.=]", line)) and here == section:
             name = key[1]
         else:

@@ -26,6 +26,7 @@ from tracelet.settings.kinds import (
     URI,
     Kind,
 )
+from tracelet.settings.routes import ROUTES, Routes
 
 PREFIX: Final = "TRACELET_"
 SHOWN: Final = 200  # characters of a value in a message
@@ -78,7 +79,8 @@ class Setting:
         """Give a value without the credentials in its URIs."""
         shown = self.kind.shown
         if isinstance(value, dict):
-            return {name: shown(text) for name, text in cast("dict[str, str]", value).items()}
+            texts = cast("dict[str, object]", value).items()
+            return {name: shown(text) if isinstance(text, str) else text for name, text in texts}
         if isinstance(value, tuple):
             return tuple(shown(text) for text in cast("tuple[str, ...]", value))
         return shown(value) if isinstance(value, str) else value
@@ -101,7 +103,7 @@ def _is(kind: Kind[T], default: T, about: str, otherwise: str = "", *, config: b
     """Make a field of `Resolved`; `config` says whether it is a setting in `config` too."""
     metadata = {"setting": (kind, about, otherwise, config)}
     if isinstance(default, dict):
-        made: Any = field(default_factory=cast("dict[str, str]", default).copy, metadata=metadata)
+        made: Any = field(default_factory=cast("dict[str, Any]", default).copy, metadata=metadata)
     else:
         made = field(default=default, metadata=metadata, repr=kind is not URI)  # it may hold a password
     return made
@@ -128,6 +130,12 @@ class Resolved:
         (),
         "Where the run goes: one backend or several.",
         "mlflow if its client is installed, else local",
+    )
+    routes: Routes = _is(  # noqa: RUF009  it makes a field
+        ROUTES,
+        {},
+        "What goes to which backend, and under which names: see docs/routing.md.",
+        "everything, as it was logged",
     )
     mode: str = _is(
         MODE,
@@ -201,6 +209,13 @@ class Resolved:
     )
     aim_python: str = _is(
         PATH, "", "The interpreter that delivers to Aim, which has tracelet and aim.", "python"
+    )
+    clearml_api_host: str = _is(
+        URI, "", "ClearML's API server, such as https://api.clear.ml.", "what ClearML itself finds"
+    )
+    clearml_web_host: str = _is(URI, "", "ClearML's web pages.", "beside the API server")
+    clearml_files_host: str = _is(
+        URI, "", "Where ClearML's files go: its file server, or a bucket, s3://…", "beside the API server"
     )
     durability: str = _is(
         DURABILITY,

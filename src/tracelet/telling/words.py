@@ -87,6 +87,7 @@ def delivery(backend: BackendOverview) -> str:
         (backend.rejected, "rejected"),
         (backend.merged, "merged with equal ones"),
         (backend.degraded, "cut to fit"),
+        (backend.unrouted, "not routed here"),
     ):
         if number:
             parts.append(f"{number:,} {what}")
