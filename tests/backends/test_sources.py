@@ -49,9 +49,9 @@ def test_a_backend_may_call_its_sources_otherwise(tmp_path: Path) -> None:
     [
         (
             "mlfow:./mlruns",
-            r"'mlfow:\./mlruns' is no source; there are aim:PLACE, journal:PLACE, .*Did you mean 'mlflow'\?",
+            r"'mlfow:\./mlruns' is no source; there are aim:PLACE, clearml:PLACE, .*Did you mean 'mlflow'\?",
         ),
-        ("./mlruns", r"'\./mlruns' is no source; there are aim:PLACE, journal:PLACE, mlflow:PLACE, "),
+        ("./mlruns", r"'\./mlruns' is no source; there are aim:PLACE, clearml:PLACE, journal:PLACE, "),
         ("local:.", r"'local:\.' is no source"),
         ("mute:place", r"'mute' cannot be read"),
         ("", r"'' is no source"),
