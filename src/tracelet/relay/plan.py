@@ -36,6 +36,7 @@ from tracelet.relay.feed import Portion
 from tracelet.relay.shaping import ALONE, FILES, Item, Shaper, chunks
 
 HEAD: Final = Struct("<II")  # length, crc32
+_NONE: Final[list[Item]] = []
 AHEAD: Final = 256  # records of one process that are read at once when planned rows are looked up
 
 
@@ -154,7 +155,8 @@ class _Group:
     def add(self, record: Record, placed: Item | None, others: list[Item]) -> None:
         """Add a record, with the item of it that belongs into the row."""
         self.records.append(record)
-        self.others += others
+        if others:
+            self.others += others
         self.touched = time.monotonic()
         if placed is None:
             return
@@ -312,9 +314,12 @@ class Planner:
 
     def _items(self, record: Record) -> tuple[Item | None, list[Item]]:
         """Shape a record: the item that belongs into a row, and the others."""
+        items = self._shaper.items_of(record)
+        if len(items) == 1 and isinstance(items[0].event, self._rows.kinds):
+            return items[0], _NONE
         placed: Item | None = None
         others: list[Item] = []
-        for item in self._shaper.items([record]):
+        for item in items:
             if placed is None and isinstance(item.event, self._rows.kinds):
                 placed = item
             else:

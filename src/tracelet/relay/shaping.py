@@ -4,7 +4,7 @@ Chunking, name mapping and cutting live here, once, for all backends. The result
 journal and on the backend's `Limits` alone, so a batch that is sent twice is the same twice.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -83,14 +83,18 @@ class Shaper:
         A record that is not for this backend has none.
         """
         for record in records:
-            if not self._router.wants(record):
-                continue
-            found = self._of(record)
-            if len(self._names.long_names) != len(self._told):  # told before they are used
-                yield from self._introductions(record)
-            yield from found
+            yield from self.items_of(record)
 
-    def _of(self, record: Record) -> Iterable[Item]:
+    def items_of(self, record: Record) -> Sequence[Item]:
+        """Make the items of one record; see `items`."""
+        if not self._router.wants(record):
+            return ()
+        found = self._of(record)
+        if len(self._names.long_names) != len(self._told):  # told before they are used
+            return [*self._introductions(record), *found]
+        return found
+
+    def _of(self, record: Record) -> Sequence[Item]:
         event = record.event
         if isinstance(event, Metric):
             return (Item(self._metric(event, self._named(event.name)), record),)
@@ -106,7 +110,7 @@ class Shaper:
     def _named(self, name: str) -> str:
         return self._names.to_tracker(self._router.renamed(name))
 
-    def _file(self, event: object, record: Record) -> Iterable[Item]:
+    def _file(self, event: object, record: Record) -> Sequence[Item]:
         """Shape what is a file at a tracker; of all else there is nothing to deliver."""
         if isinstance(event, SERIES):
             return (self._in_series(event, record),)

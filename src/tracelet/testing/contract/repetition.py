@@ -47,7 +47,7 @@ class Repeating:
     def acknowledged(self) -> int | None:
         """See `Writer.acknowledged`; of a repetition the first half counts."""
         confirmed = self.writer.acknowledged()
-        return confirmed and confirmed // 2
+        return confirmed and (confirmed + 1) // 2  # the end came once
 
     def close(self) -> None:
         """See `Writer.close`."""

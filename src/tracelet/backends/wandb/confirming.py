@@ -1,0 +1,174 @@
+"""What the server has confirmed: it is asked, and says what it has.
+
+a row               the server counts at least as many lines of history
+the config, tags    the server's config shows the account's revision
+a file              the server lists it, with its size and its digest
+an artifact         the client has waited for it
+the end             the server's run is not "running" any more
+"""
+
+import base64
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tracelet.backend import UPLOAD_RATE
+from tracelet.backends.wandb.filing import Kept
+from tracelet.backends.wandb.words import ours_of
+from tracelet.errors import Unavailable
+
+POLL: Final = 1.0  # seconds between two questions
+STALLS: Final = 3.0  # times the patience without any progress, after which the run is opened again
+NAMES: Final = 50  # files that the server is asked for at once
+_RUNNING: Final = frozenset({"running", "pending"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Sent:
+    """What the server must have before `through` events are confirmed."""
+
+    through: int
+    rows: int = 0
+    revision: int = 0
+    files: dict[str, Kept] = field(default_factory=dict[str, Kept])
+    artifacts: list["Waiting"] = field(default_factory=list["Waiting"])
+    ended: bool = False
+
+
+class Confirming:
+    """What was sent and is not confirmed.
+
+    Args:
+        patience: Seconds that a call of the client may take.
+
+    Attributes:
+        confirmed: How many events are.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.confirmed = 0
+        self._patience = patience
+        self._sent: deque[Sent] = deque()
+        self._asked = 0.0
+        self._moved = time.monotonic()
+
+    def add(self, sent: Sent) -> None:
+        """Note what was sent."""
+        if not self._sent:
+            self._moved = time.monotonic()
+        self._sent.append(sent)
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is not confirmed."""
+        return bool(self._sent)
+
+    @property
+    def quiet(self) -> float:
+        """For how many seconds the server has confirmed nothing; 0 while it may have much to take."""
+        if not self._sent or any(sent.artifacts for sent in self._sent):
+            return 0.0
+        size = sum(file.size for sent in self._sent for file in sent.files.values())
+        return 0.0 if size > self._patience * UPLOAD_RATE / 2 else time.monotonic() - self._moved
+
+    def ask(self, server: Any) -> None:
+        """Ask the server what it has, if it is time to.
+
+        Args:
+            server: W&B's own `Run` of its public interface.
+
+        Raises:
+            Unavailable: It has confirmed nothing for long.
+        """
+        if not self._sent or time.monotonic() - self._asked < POLL:
+            return
+        server.load(force=True)
+        lines = int(server.historyLineCount or 0)
+        revision = int(ours_of(server.config).get("revision", 0))
+        running = str(server.state) in _RUNNING
+        while self._sent:
+            first = self._sent[0]
+            if lines < first.rows or revision < first.revision or (first.ended and running):
+                break
+            if not _has_files(server, first) or not _has_artifacts(first):
+                break
+            self.confirmed = first.through
+            self._moved = time.monotonic()
+            self._sent.popleft()
+        self._asked = time.monotonic()
+        self._check(lines)
+
+    def _check(self, lines: int) -> None:
+        if not self._sent:
+            return
+        first = self._sent[0]
+        sizes = [*first.files.values(), *first.artifacts]
+        room = STALLS * self._patience + sum(one.size for one in sizes) / UPLOAD_RATE
+        if time.monotonic() - self._moved > room:
+            raise Unavailable(
+                f"W&B has confirmed nothing for {room:.0f} s: it has {lines} of {first.rows} rows, and does "
+                f"not show {', '.join(first.files) or 'all that was said of the run'}. It is sent again"
+            )
+
+
+def _has_files(server: Any, sent: Sent) -> bool:
+    """Take from what was sent the files that the server lists; tell whether that is all of them."""
+    names = [*sent.files]
+    for at in range(0, len(names), NAMES):
+        some = names[at : at + NAMES]
+        for found in server.files(names=some, per_page=NAMES):
+            wanted = sent.files.get(str(found.name))
+            if wanted is not None and _is_same(wanted, found):
+                sent.files = {name: kept for name, kept in sent.files.items() if name != found.name}
+    return not sent.files
+
+
+def _is_same(wanted: Kept, found: Any) -> bool:
+    said: str = getattr(found, "md5", "") or ""
+    own = base64.b64encode(bytes.fromhex(wanted.md5)).decode()
+    differs = len(said) in {len(own), len(wanted.md5)} and said not in {own, wanted.md5}
+    return int(found.size) == wanted.size and not differs
+
+
+def _has_artifacts(sent: Sent) -> bool:
+    """Take from what was sent the artifacts that are there; tell whether that is all of them."""
+    sent.artifacts = [artifact for artifact in sent.artifacts if not artifact.is_there()]
+    return not sent.artifacts
+
+
+class Waiting:
+    """Waits for an artifact, beside everything else: the client can be asked for one only once.
+
+    Args:
+        artifact: W&B's own, which the client has been given.
+    """
+
+    def __init__(self, artifact: Any) -> None:
+        self.size = int(artifact.size)
+        self._artifact = artifact
+        self._there = False
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._wait, name="tracelet-wandb-artifact", daemon=True)
+        self._thread.start()
+
+    def is_there(self) -> bool:
+        """Tell whether the server has it.
+
+        Raises:
+            Exception: What the client says of it.
+        """
+        if self._there or self._thread.is_alive():
+            return self._there
+        raise self._error or Unavailable("W&B's client has given up an artifact; it is sent again")
+
+    def _wait(self) -> None:
+        import wandb
+
+        client: Any = wandb
+        try:
+            self._artifact.wait()
+            self._there = True
+        except (client.errors.Error, ValueError, RuntimeError, OSError) as error:
+            self._error = error
