@@ -14,7 +14,8 @@ help:
 	@echo "make quick       the tests that need no server, kill nothing and are not slow"
 	@echo "make lint        style, types, import contracts, dependencies, spelling"
 	@echo "make bench       the table of figures in bench/README.md"
-	@echo "make crash N=50  kill trainer, keeper and relay N times; nothing may be lost or doubled"
+	@echo "make crash N=50  kill trainer, keeper and relay N times, on the way to each tracker; nothing may be"
+	@echo "                 lost or doubled; ONLY='--backend aim' for one, ONLY=--relays for relays that deliver"
 	@echo "PYTHON=...       the interpreter that .venv is made with; 3.10 or newer"
 
 $(VENV): pyproject.toml constraints.txt
@@ -47,4 +48,4 @@ bench: $(VENV)
 	$(BIN)/python -m bench
 
 crash: $(VENV)
-	$(BIN)/python -m tests.crash $(N)
+	$(BIN)/python -m tests.crash $(N) $(ONLY)

@@ -4,11 +4,13 @@ import time
 from pathlib import Path
 from typing import Final
 
+from bench.bare import RIVALS, client
 from bench.place import Place, answer, given
-from bench.relay import BATCH, NAMES, Bare, client, made
+from bench.relay import NAMES, made
 from bench.table import Table
 
 JOURNAL: Final = "tracelet's journal"
+BATCH: Final = 1000  # points in a call of MLflow's
 
 
 def measure(place: Place, *, quick: bool) -> Table:
@@ -40,9 +42,9 @@ def main(root: Path, count: int) -> None:
     file = root / "disk.db"
     client(f"sqlite:///{file}").create_experiment("bench")
     empty = file.stat().st_size
-    bare = Bare(f"sqlite:///{file}", points)
-    for _ in range(0, count, BATCH):
-        bare.step()
+    bare = RIVALS["mlflow"][0].begin({"mlflow_tracking_uri": f"sqlite:///{file}"})
+    for at in range(0, count, BATCH):
+        bare.step(points[at : at + BATCH])
     sizes = {
         JOURNAL: sum(path.stat().st_size for path in experiment.directory.glob("*.seg")),
         "TensorBoard's event file": sum(path.stat().st_size for path in (root / "events").iterdir()),

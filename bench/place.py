@@ -23,7 +23,7 @@ import psutil
 from tracelet.journal.locks import holder
 
 REPOSITORY: Final = Path(__file__).parents[1]
-_FOREIGN: Final = ("MLFLOW_", "TRACELET_", "SLURM_", "OMPI_", "WORLD_SIZE", "RANK")
+_FOREIGN: Final = ("MLFLOW_", "WANDB_", "CLEARML_", "TRACELET_", "SLURM_", "OMPI_", "WORLD_SIZE", "RANK")
 _RESULT: Final = "result: "
 _pause: Final = threading.Event().wait  # nothing sets it
 
@@ -76,9 +76,13 @@ class Place:
         raise RuntimeError(message)
 
     def uri(self, state: str) -> str:
-        """Return the URI of a tracking server: "good", "refusing", "silent" or "failing"."""
+        """Return the URI of a tracking server: of MLflow's "good", "refusing", "silent" or "failing".
+
+        Those of "wandb" and "clearml" are emulators; every child is told where they are.
+        """
         if state not in self._uris:
             starts = {"good": _good, "refusing": _refusing, "silent": _silent, "failing": _failing}
+            starts |= {"wandb": _wandb, "clearml": _clearml}
             self._uris[state] = self._cleanup.enter_context(starts[state](self))
         return self._uris[state]
 
@@ -110,8 +114,8 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
 def workers(directory: Path) -> dict[str, psutil.Process]:
     """Find a run's keeper and relays, by the lock files that they hold."""
     found: dict[str, psutil.Process] = {}
-    for name in ("keeper", "relay.mlflow"):
-        who = holder(directory / f"{name}.lock")
+    for lock in [*directory.glob("keeper.lock"), *directory.glob("relay.*.lock")]:
+        name, who = lock.name.removesuffix(".lock"), holder(lock)
         if who.alive:
             with contextlib.suppress(psutil.Error):
                 found[name] = psutil.Process(who.pid)
@@ -159,6 +163,53 @@ def _good(place: Place) -> Iterator[str]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its own session: the server and its workers only
+        process.wait()
+
+
+@contextlib.contextmanager
+def _wandb(place: Place) -> Iterator[str]:
+    """W&B's, emulated."""
+    with _emulated(place, "wandb") as said:
+        told = dict(line.removeprefix("export ").split("=", 1) for line in said)
+        place.environ.update(told)
+        yield told["WANDB_BASE_URL"]
+
+
+@contextlib.contextmanager
+def _clearml(place: Place) -> Iterator[str]:
+    """ClearML's, emulated."""
+    empty = place.root / "clearml.conf"
+    empty.touch()
+    with _emulated(place, "clearml") as said:
+        url, _, keys = said[0].partition(" with the keys ")
+        access, _, secret = keys.partition(" and ")
+        told = {f"CLEARML_{which}_HOST": url for which in ("API", "WEB", "FILES")}
+        told |= {"CLEARML_API_ACCESS_KEY": access, "CLEARML_API_SECRET_KEY": secret.strip()}
+        told |= {"CLEARML_CONFIG_FILE": str(empty), "CLEARML_CACHE_DIR": str(place.root / "clearml-cache")}
+        place.environ.update(told)
+        yield url
+
+
+@contextlib.contextmanager
+def _emulated(place: Place, name: str) -> Iterator[list[str]]:
+    """Run an emulator of the tests; give what it says of itself."""
+    directory = place.root / f"{name}-server"
+    directory.mkdir()
+    said = directory / "said"
+    with said.open("wb") as out, (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"tests.emulators.{name}", "--directory", str(directory)],
+            cwd=directory,
+            env=place.environ,
+            stdout=out,
+            stderr=log,
+        )
+    lines = {"wandb": 2}.get(name, 1)
+    try:
+        until(lambda: said.read_text().count("\n") >= lines, 60, f"the emulator of {name} answers")
+        yield said.read_text().splitlines()
+    finally:
+        process.kill()
         process.wait()
 
 

@@ -1,122 +1,206 @@
-"""How fast a relay delivers to MLflow, beside a bare loop of `log_batch`."""
+"""How fast each relay delivers, beside a bare loop of the same client's fastest call; and its memory."""
 
+import contextlib
 import statistics
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import psutil
+
+from bench.bare import RIVALS, Point, Rival, client
 from bench.measure import check
 from bench.place import Place, answer, given
 from bench.table import Table
+from bench.wall import MB
 
-BATCH: Final = 1000  # points in a call
-NAMES: Final = [f"metric/{number}" for number in range(10)]
+NAMES: Final = [f"metric/{number}" for number in range(20)]
+WHO: Final = ("bare", "relay")
+LOOK: Final = 0.02  # seconds between two looks at a relay's memory
+
+
+class Case(NamedTuple):
+    """One tracker.
+
+    Attributes:
+        server: Of `Place.uri`; empty if it needs none.
+        batches: How many batches are delivered; with --quick the second number.
+        target: Of the bare loop's points per second; None where a client's call costs less than what a relay
+            does for a point besides.
+    """
+
+    backend: str
+    server: str
+    batches: tuple[int, int]
+    target: float | None
+
+
+CASES: Final = {
+    "mlflow, SQLite file": Case("mlflow", "", (25, 8), 0.9),
+    "mlflow, server on SQLite": Case("mlflow", "good", (10, 5), 0.9),
+    "wandb, emulated": Case("wandb", "wandb", (100, 30), None),
+    "clearml, emulated": Case("clearml", "clearml", (25, 8), None),
+    "aim": Case("aim", "", (20, 8), 0.9),
+    "trackio": Case("trackio", "", (20, 6), None),
+    "tensorboard": Case("tensorboard", "", (50, 15), 0.9),
+}
 
 
 def measure(place: Place, *, quick: bool) -> Table:
     """Measure, and judge."""
-    stores = {
-        "SQLite file": ("", 3 if quick else 5, 8 if quick else 25),
-        "server, on SQLite": (place.uri("good"), 3 if quick else 5, 5 if quick else 10),
-    }
-    table = Table(
-        "relay", f"points per second into MLflow, {BATCH} in a call", ["", "bare", "relay", "ratio"]
-    )
-    for name, (uri, rounds, batches) in stores.items():
-        found: list[dict[str, float]] = place.child("bench.relay", uri=uri, rounds=rounds, batches=batches)
-        ratios = [one["bare"] / one["relay"] for one in found]
-        rates = [statistics.median(batches * BATCH / one[who] for one in found) for who in ("bare", "relay")]
-        table.rows.append([name, *rates, statistics.median(ratios)])
-        table.checks.append(check(f"relay / log_batch loop, {name}", ratios, 0.9, at_least=True))
+    columns = ["to", "bare call", "bare", "relay", "ratio", "of CPU", "relay MB"]
+    table = Table("relay", "points per second, from a journal into a tracker", columns)
+    for name, case in CASES.items():
+        found: dict[str, Any] = place.child(
+            "bench.relay",
+            seconds=1200,
+            backend=case.backend,
+            server=place.uri(case.server) if case.server else "",
+            rounds=3 if quick else 5,
+            batches=case.batches[quick],
+        )
+        for call, rounds in found["rounds"].items():
+            ratios, cpu = (
+                [one["bare"][clock] / one["relay"][clock] for one in rounds] for clock in ("wall", "cpu")
+            )
+            rates = [statistics.median(found["points"] / one[who]["wall"] for one in rounds) for who in WHO]
+            table.rows.append(
+                [name, call, *rates, statistics.median(ratios), statistics.median(cpu), found["memory"]]
+            )
+            if case.target is not None:
+                table.checks.append(check(f"{name}: relay / {call}", ratios, case.target, at_least=True))
     table.notes = [
-        "One process, a batch of the one after a batch of the other; importing mlflow is not counted.",
-        "The relay reads a journal, shapes, writes and moves its cursor; bare is a loop of",
-        "MlflowClient.log_batch that makes its Metric entities of numbers.",
+        "Both in one process, a batch of the one after a batch of the other, as many points in each;",
+        "importing the client and making the run are not counted. The relay reads a journal, shapes,",
+        "writes and moves its cursor. Of CPU: the same ratio of this process's CPU seconds, which others",
+        "disturb less. Relay MB: the most that a relay's process had which delivered as many points, with",
+        "the processes that its client started.",
     ]
     return table
 
 
-def main(root: Path, uri: str, rounds: int, batches: int) -> None:
+def main(root: Path, backend: str, server: str, rounds: int, batches: int) -> None:
     """Measure in this process; each round has databases, or runs, of its own."""
-    template = root / "template.db"
-    if not uri and not template.exists():
-        client(f"sqlite:///{template}").create_experiment("bench")
-    answer([one_round(root, template, uri, number, batches) for number in range(rounds)])
+    from tracelet import backends
+
+    batch = backends.load(backend).limits.batch
+    found: dict[str, list[dict[str, dict[str, float]]]] = {rival.call: [] for rival in RIVALS[backend]}
+    for number in range(rounds):
+        for turn, rival in enumerate(RIVALS[backend]):
+            places = [fresh(root, backend, server, f"{who}-{number}-{turn}") for who in WHO]
+            points = made(time.time(), batches * batch)
+            found[rival.call].append(one_round(rival, backend, places, points, batch, number))
+    options = fresh(root, backend, server, "memory")
+    memory = peak(backend, options, made(time.time(), batches * batch))
+    answer({"rounds": found, "points": batches * batch, "memory": memory})
 
 
-def one_round(root: Path, template: Path, uri: str, number: int, batches: int) -> dict[str, float]:
+def fresh(root: Path, backend: str, server: str, name: str) -> dict[str, str]:
+    """Choose where a run goes; what takes a client seconds to make is a copy."""
+    if backend == "mlflow" and not server:
+        template = root / "template.db"
+        if not template.exists():
+            client(f"sqlite:///{template}").create_experiment("bench")
+        copy = root / f"{name}.db"
+        copy.write_bytes(template.read_bytes())
+        return {"mlflow_tracking_uri": f"sqlite:///{copy}"}
+    if backend == "mlflow":
+        return {"mlflow_tracking_uri": server}
+    if backend in {"wandb", "clearml"}:
+        return {}  # the environment says it
+    if backend == "aim":
+        return {"aim_repo": str(root)}  # each run has a database of its own there
+    return {f"{backend}_dir": str(root / name)}
+
+
+def one_round(
+    rival: Rival,
+    backend: str,
+    places: Sequence[Mapping[str, str]],
+    points: list[Point],
+    batch: int,
+    number: int,
+) -> dict[str, dict[str, float]]:
     """Deliver the same points by both ways, in turns."""
-    uris: dict[str, str] = {"bare": uri, "relay": uri}
-    if not uri:
-        for who in uris:
-            copy = root / f"{who}-{number}.db"
-            copy.write_bytes(template.read_bytes())
-            uris[who] = f"sqlite:///{copy}"
-    began = time.time()
-    points = made(began, batches * BATCH)
-    bare = Bare(uris["bare"], points)
-    delivery = delivered(uris["relay"], points)
-    delivery.step()  # connects, finds the experiment, makes the run, and delivers nothing yet but its start
-    seconds = {"bare": 0.0, "relay": 0.0}
-    for turn in range(batches):
-        for who in ("bare", "relay") if (turn + number) % 2 else ("relay", "bare"):
-            before = time.perf_counter()
-            (bare if who == "bare" else delivery).step()
-            seconds[who] += time.perf_counter() - before
+    bare = rival.begin(places[0])
+    delivery, journal = delivered(backend, places[1], points)
+    batches = [points[at : at + batch] for at in range(0, len(points), batch)]
+    seconds = {who: {"wall": 0.0, "cpu": 0.0} for who in WHO}
+    steps: dict[str, Callable[[int], object]] = {
+        "bare": lambda turn: bare.step(batches[turn]),
+        "relay": lambda _: delivery.step(),
+    }
+    ends: dict[str, Callable[[], object]] = {"bare": bare.end, "relay": lambda: None}
+    if rival.whole:
+        steps["relay"] = lambda _: None
+        ends["relay"] = lambda: (journal.stop(), delivery.run(threading.Event()))
+    for some in [range(len(batches))] if rival.whole else [range(at, at + 1) for at in range(len(batches))]:
+        for who in WHO if (some[0] + number) % 2 else WHO[::-1]:
+            before, cpu = time.perf_counter(), time.process_time()
+            for turn in some:
+                steps[who](turn)
+            if some[-1] == len(batches) - 1:
+                ends[who]()
+            seconds[who]["wall"] += time.perf_counter() - before
+            seconds[who]["cpu"] += time.process_time() - cpu
+    if not rival.whole:
+        journal.stop()
     return seconds
 
 
-def made(began: float, count: int) -> list[tuple[str, float, int, float]]:
-    """Make points: name, value, step, time."""
+def made(began: float, count: int) -> list[Point]:
+    """Make points."""
     return [(NAMES[i % len(NAMES)], i / 3, i // len(NAMES), began + i / 1000) for i in range(count)]
 
 
-class Bare:
-    """What one would write without tracelet."""
-
-    def __init__(self, uri: str, points: list[tuple[str, float, int, float]]) -> None:
-        self._client = client(uri)
-        experiment = self._client.get_experiment_by_name("bench")
-        made = experiment.experiment_id if experiment else self._client.create_experiment("bench")
-        self._run = self._client.create_run(made).info.run_id
-        self._points = points
-        self._at = 0
-
-    def step(self) -> None:
-        """Write one batch."""
-        from mlflow.entities import Metric
-
-        batch = self._points[self._at : self._at + BATCH]
-        self._at += BATCH
-        metrics = [Metric(name, value, round(when * 1000), step) for name, value, step, when in batch]
-        self._client.log_batch(self._run, metrics=metrics)
-
-
-def delivered(uri: str, points: list[tuple[str, float, int, float]]) -> Any:
-    """Write a run's journal, and make the delivery that a relay would run."""
+def delivered(backend: str, options: Mapping[str, Any], points: list[Point]) -> tuple[Any, Any]:
+    """Write a run's journal, and make the delivery that a relay would run, connected."""
     import tracelet
     from tracelet import backends
     from tracelet.journal import status
     from tracelet.relay.delivery import Delivery
 
-    experiment = tracelet.start_experiment("relay", "bench", "mlflow", mode="offline", backend_url=uri)
+    experiment = tracelet.start_experiment("relay", "bench", backend, mode="offline", **options)
     directory = experiment.directory
     assert directory is not None
-    options = status.read_run(directory).targets["mlflow"].options
-    delivery = Delivery(directory, "mlflow", backends.load("mlflow"), options)
-    delivery.step()
+    chosen = status.read_run(directory).targets[backend].options
+    delivery = Delivery(directory, backend, backends.load(backend), chosen)
+    delivery.step()  # connects, makes the run, and delivers nothing yet but its start
     for name, value, step, when in points:
         experiment.scalar(name, value, step, when)
-    return delivery
+    return delivery, experiment
 
 
-def client(uri: str) -> Any:
-    """Make MLflow's client."""
-    from mlflow import MlflowClient
+def peak(backend: str, options: Mapping[str, Any], points: list[Point]) -> float:
+    """Let a relay of its own deliver points; return its peak memory in MB, with its children's."""
+    import tracelet
 
-    return MlflowClient(tracking_uri=uri)
+    experiment = tracelet.start_experiment("relay", "bench", backend, mode="offline", **options)
+    for name, value, step, when in points:
+        experiment.scalar(name, value, step, when)
+    experiment.stop()
+    line = [sys.executable, "-m", "tracelet.relay", str(experiment.directory), backend]
+    with Path(f"{experiment.directory}.log").open("wb") as log:
+        relay = subprocess.Popen(line, stdout=log, stderr=log)
+    peaks: dict[int, float] = {}
+    pause = threading.Event()
+    while relay.poll() is None:
+        with contextlib.suppress(psutil.Error, OSError, StopIteration):
+            process = psutil.Process(relay.pid)
+            for pid in [relay.pid, *(child.pid for child in process.children(recursive=True))]:
+                text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+                line_ = next(line for line in text.splitlines() if line.startswith("VmHWM"))
+                peaks[pid] = int(line_.split()[1]) * 1024 / MB
+        pause.wait(LOOK)
+    if relay.returncode:
+        raise RuntimeError(Path(f"{experiment.directory}.log").read_text(encoding="utf-8")[-3000:])
+    return sum(peaks.values())
 
 
 if __name__ == "__main__":
     GIVEN = given()
-    main(Path(GIVEN["root"]), GIVEN["uri"], GIVEN["rounds"], GIVEN["batches"])
+    main(Path(GIVEN["root"]), GIVEN["backend"], GIVEN["server"], GIVEN["rounds"], GIVEN["batches"])

@@ -11,6 +11,7 @@ import pytest
 
 from tests.backends.clearmls import asked, serving
 from tests.emulators.clearml import ClearML
+from tests.journal.support import DEEP
 from tracelet import backends
 from tracelet.backend import Reader
 from tracelet.events import (
@@ -216,6 +217,7 @@ def test_what_clearmls_own_users_have_logged_is_read(reader: Reader, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not DEEP, reason="it waits for Task.init, and long: TRACELET_TESTS_DEEP=1 runs it")
 def test_what_clearml_captures_beside_a_run_is_there_once(
     scene: Scene, emulator: ClearML, tmp_path: Path
 ) -> None:

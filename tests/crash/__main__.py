@@ -9,54 +9,59 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from tests.crash.chaos import Outcome, endure, plan_of
-from tests.crash.trackers import Memory, Mlflow, Tracker
+from tests.crash.relays import wear
+from tests.crash.trackers import TRACKERS, Tracker
 
 TITLE: Final = (
-    "tracker  seed  noted  there missing doubled extra status    verdict  killed@second (nobody there)"
+    "tracker      seed  noted  there missing doubled extra status    verdict  killed@second (met nobody)"
 )
 
 
 def main() -> int:
     """Run seeds until enough kills are dealt."""
-    arguments = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    arguments.add_argument("kills", type=int, nargs="?", default=50, metavar="N")
-    arguments.add_argument("--backend", choices=("memory", "mlflow", "both"), default="both")
-    arguments.add_argument("--seed", type=int, default=0, help="the first seed; they count up from it")
-    arguments.add_argument("--keep", action="store_true", help="keep the directories of runs that went wrong")
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("kills", type=int, nargs="?", default=50, metavar="N")
+    parser.add_argument("--backend", action="append", choices=TRACKERS, help="only this one; may be repeated")
+    parser.add_argument(
+        "--relays",
+        action="store_true",
+        help="kill relays only, all of one run's; those that delivered when they were killed count",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the first seed; they count up from it")
+    parser.add_argument("--keep", action="store_true", help="keep the directories of runs that went wrong")
+    given = parser.parse_args()
     out = sys.stdout
     out.write(TITLE + "\n")
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="tracelet-crash-") as root:
-        for tracker in _trackers(given.backend, Path(root)):
-            wrong += _deal(tracker, given.kills, given.seed, Path(root), out, keep=given.keep)
+        for name in given.backend or TRACKERS:
+            with TRACKERS[name](Path(root)) as tracker:
+                wrong += _deal(tracker, given, Path(root), out)
     out.write(f"{'nothing lost, nothing doubled' if not wrong else f'{wrong} runs went wrong'}\n")
     return 1 if wrong else 0
 
 
-def _trackers(wanted: str, root: Path) -> list[Tracker]:
-    template = root / "template"
-    template.mkdir()
-    every: list[Tracker] = [Memory(), Mlflow(template)]
-    return [tracker for tracker in every if wanted in {tracker.name, "both"}]
-
-
-def _deal(tracker: Tracker, kills: int, seed: int, root: Path, out: TextIO, *, keep: bool) -> int:
-    """Deal `kills` kills; tell how many runs went wrong."""
+def _deal(tracker: Tracker, given: argparse.Namespace, root: Path, out: TextIO) -> int:
+    """Deal so many kills; tell how many runs went wrong."""
     dealt = runs = wrong = 0
-    began = time.monotonic()
-    while dealt < kills:
+    began, seed = time.monotonic(), given.seed
+    while dealt < given.kills:
         place = root / f"{tracker.name}-{seed}"
         place.mkdir()
-        outcome = endure(plan_of(seed, tracker.seconds), tracker, place)
+        if given.relays:
+            outcome = wear(seed, tracker, place, given.kills)
+        else:
+            outcome = endure(plan_of(seed, tracker.seconds), tracker, place)
         runs, seed = runs + 1, seed + 1
-        dealt += sum(not said.startswith("(") for said in outcome.dealt)
+        dealt += outcome.kills
         wrong += _tell(outcome, out)
-        if outcome.verdict.problems and keep:
+        if outcome.verdict.problems and given.keep:
             kept = Path(tempfile.mkdtemp(prefix=f"tracelet-crash-{place.name}-"))
             shutil.copytree(place, kept, dirs_exist_ok=True)
             out.write(f"    kept in {kept}\n")
         shutil.rmtree(place)
+        if given.relays and not outcome.kills:
+            break  # its relays do not work, and another run's would not either
     out.write(f"{tracker.name}: {dealt} kills in {runs} runs, {time.monotonic() - began:.0f} s\n")
     return wrong
 
@@ -66,7 +71,7 @@ def _tell(outcome: Outcome, out: TextIO) -> bool:
     found = outcome.verdict
     said = "WRONG" if found.problems else "right"
     out.write(
-        f"{outcome.tracker:7} {outcome.plan.seed:>5} {found.noted:>6} {found.arrived:>6} {found.missing:>7}"
+        f"{outcome.tracker:11} {outcome.seed:>5} {found.noted:>6} {found.arrived:>6} {found.missing:>7}"
         f" {found.doubled:>7} {found.extra:>5} {found.status:9} {said:7}  {' '.join(outcome.dealt)}\n"
     )
     out.writelines(f"    {problem}\n" for problem in found.problems[:3])

@@ -1,4 +1,4 @@
-"""One trainer, the kills that a seed says, and what `tracelet sync` makes of it."""
+"""One trainer, what is killed meanwhile, and what `tracelet sync` makes of it."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from tests.conftest import FOREIGN, ROLE, alive, end_what_lives, holders
 from tests.crash.trackers import Tracker
@@ -23,8 +23,12 @@ LAST: Final = ("trainer", "all", "nobody")
 ENDINGS: Final = ("finished", "failed")
 EARLY: Final = 0.2  # seconds; nobody lives before
 LATER: Final = 1.0  # seconds after the end of training in which something may still be killed
-PATIENCE: Final = 120.0  # seconds; only what hangs takes so long
+PATIENCE: Final = 250.0  # seconds; only what hangs takes so long
 ENDS: Final = 15.0  # seconds that keeper and relay have to end once everything is delivered
+
+Trainer: TypeAlias = "subprocess.Popen[bytes]"
+Dealing: TypeAlias = Callable[[Trainer, Mapping[str, str]], Iterable[str]]
+"""Kill, while the trainer trains; tell who it was. Given the trainer, and its variables."""
 
 
 class Kill(NamedTuple):
@@ -45,12 +49,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run."""
+    """What became of one run; what stands in brackets in `dealt` has met nobody."""
 
-    plan: Plan
+    seed: int
     tracker: str
     dealt: tuple[str, ...]
     verdict: Verdict
+
+    @property
+    def kills(self) -> int:
+        """How many have met somebody."""
+        return sum(not said.startswith("(") for said in self.dealt)
 
 
 def plan_of(seed: int, seconds: float) -> Plan:
@@ -67,12 +76,38 @@ def plan_of(seed: int, seconds: float) -> Plan:
 
 
 def endure(plan: Plan, tracker: Tracker, place: Path) -> Outcome:
-    """Train, kill, sync and compare; nothing lives afterwards.
+    """Train with keeper and relay, kill what the plan says, sync and compare; nothing lives afterwards.
 
     Args:
         plan: Who is killed, and when.
         tracker: Where the run goes.
         place: An empty directory.
+    """
+    return lived(
+        plan.seed, tracker, place, lambda trainer, _: _deal(plan, trainer, place), ending=plan.ending
+    )
+
+
+def lived(
+    seed: int,
+    tracker: Tracker,
+    place: Path,
+    deal: Dealing,
+    *,
+    ending: str,
+    seconds: float | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Train, let `deal` kill, sync and compare; nothing lives afterwards.
+
+    Args:
+        seed: What the outcome is to be known by.
+        tracker: Where the run goes.
+        place: An empty directory.
+        deal: Who kills.
+        ending: How the training would end.
+        seconds: How long it may last; usually as long as the tracker says.
+        more: Variables for the trainer besides.
     """
     notes = place / "notes"
     notes.mkdir()
@@ -81,24 +116,24 @@ def endure(plan: Plan, tracker: Tracker, place: Path) -> Outcome:
     with (place / "trainer.log").open("wb") as log:
         command = [
             *(sys.executable, str(TRAINER), str(notes)),
-            *(tracker.backend, plan.ending, str(tracker.seconds)),
+            *(tracker.backend, ending, str(seconds or tracker.seconds)),
         ]
-        trainer = subprocess.Popen(command, env=environ, cwd=place, stdout=log, stderr=log)
+        trainer = subprocess.Popen(command, env=environ | dict(more or {}), cwd=place, stdout=log, stderr=log)
     try:
-        dealt = tuple(_deal(plan, trainer, place))
+        dealt = tuple(deal(trainer, environ))
         code = trainer.wait(PATIENCE)
-        lived = began, time.time()
+        when = began, time.time()
         synced = _sync(place, environ)
         # A keeper that delivered while `tracelet sync` looked on ends a moment later, by itself.
         left = [holder.lock.name for holder in end_what_lives(place, grace=ENDS)]
-        noted = Noted.read(notes)
+        noted = Noted.read(notes, single=tracker.single)
         arrived = tracker.read(place, noted.run_id)
-        verdict = judged(noted, arrived, Lived(plan.ending, code, *lived), synced, left)
+        verdict = judged(noted, arrived, Lived(ending, code, *when), synced, left)
     finally:
         trainer.kill()
         trainer.wait()
         end_what_lives(place, grace=0.0)
-    return Outcome(plan, tracker.name, dealt, verdict)
+    return Outcome(seed, tracker.name, dealt, verdict)
 
 
 def _environment(place: Path) -> dict[str, str]:
@@ -108,7 +143,7 @@ def _environment(place: Path) -> dict[str, str]:
     return kept | {"TRACELET_DIR": str(place / ".tracelet"), "HOME": str(place)}
 
 
-def _deal(plan: Plan, trainer: "subprocess.Popen[bytes]", place: Path) -> Iterator[str]:
+def _deal(plan: Plan, trainer: Trainer, place: Path) -> Iterator[str]:
     """Kill who is due; tell who it was, in brackets if there was nobody at that moment."""
     began = time.monotonic()
     pause = threading.Event()
@@ -123,7 +158,7 @@ def _deal(plan: Plan, trainer: "subprocess.Popen[bytes]", place: Path) -> Iterat
         yield said if pids else f"({said})"
 
 
-def _pids(victim: str, trainer: "subprocess.Popen[bytes]", place: Path) -> list[int]:
+def _pids(victim: str, trainer: Trainer, place: Path) -> list[int]:
     if victim == "trainer":
         return [trainer.pid] if trainer.poll() is None else []
     return [holder.pid for holder in holders(place) if holder.lock.name.startswith(victim) and alive(holder)]

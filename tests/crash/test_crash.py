@@ -2,12 +2,14 @@
 
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.crash.chaos import endure, plan_of
-from tests.crash.trackers import Arrived, Key, Memory, Mlflow
+from tests.crash.relays import wear
+from tests.crash.trackers import TRACKERS, Arrived, Key, Tracker
 from tests.crash.verdict import Lived, Noted, judged
 
 POINT: Key = ("metric", "main/loss", "0x1.0p+0", 1)
@@ -16,26 +18,41 @@ THIRD: Key = ("metric", "main/accuracy", "0x1.8p+1", 3)
 KILLED = Lived("finished", -signal.SIGKILL, 100.0, 200.0)
 
 
-@pytest.mark.crash
-@pytest.mark.parametrize("seed", range(6))
-def test_nothing_is_lost_or_doubled_when_processes_are_killed(place: Path, seed: int) -> None:
-    tracker = Memory()
+@pytest.fixture
+def tracker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracker]:
+    with TRACKERS[request.param](tmp_path_factory.getbasetemp()) as made:
+        yield made
 
+
+@pytest.mark.crash
+@pytest.mark.parametrize("tracker", ["memory"], indirect=True)
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_lost_or_doubled_when_processes_are_killed(
+    tracker: Tracker, place: Path, seed: int
+) -> None:
     outcome = endure(plan_of(seed, tracker.seconds), tracker, place)
 
     assert outcome.verdict.problems == ()
 
 
 @pytest.mark.crash
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("seed", [3, 12])
-def test_mlflow_has_everything_once_when_processes_are_killed(
-    place: Path, seed: int, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize(("tracker", "seed"), [("mlflow", 3)], indirect=["tracker"])
+def test_a_real_tracker_has_everything_once_when_processes_are_killed(
+    tracker: Tracker, place: Path, seed: int
 ) -> None:
-    tracker = Mlflow(tmp_path_factory.getbasetemp())
-
     outcome = endure(plan_of(seed, tracker.seconds), tracker, place)
 
+    assert outcome.verdict.problems == ()
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("tracker", [name for name in TRACKERS if name != "memory"], indirect=True)
+def test_everything_is_there_once_when_relays_are_killed_while_they_deliver(
+    tracker: Tracker, place: Path
+) -> None:
+    outcome = wear(0, tracker, place, kills=2)
+
+    assert outcome.kills >= 2
     assert outcome.verdict.problems == ()
 
 

@@ -1,18 +1,23 @@
-"""Read back what arrived, each tracker by its own means, in the words of the trainer's notes."""
+"""The trackers that a run is killed on its way to, and what arrived there, in the words of the notes."""
 
-import functools
+import contextlib
 import hashlib
-import os
 import shutil
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
+from tests.clients import asked
+from tests.emulators.clearml import ClearML
+from tests.emulators.wandb import WandbServer
 from tracelet.events import Artifact, Event, Metric, Params, RunFinished, RunStarted, Tags
 from tracelet.testing import memory
 
-Key = tuple[str, str, object, int | None]
+PROJECT: Final = "crashes"
+Key: TypeAlias = tuple[str, str, object, int | None]
 """A record: kind, name, value, and a metric's step."""
 
 
@@ -37,9 +42,25 @@ class Arrived:
 class Tracker(Protocol):
     """Where a trainer's run goes, and how it is read back."""
 
-    backend: str
-    name: str
-    seconds: float
+    @property
+    def backend(self) -> str:
+        """As in `start_logging`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What the run calls it."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How long a training to it lasts."""
+        ...
+
+    @property
+    def single(self) -> bool:
+        """Whether its client shows values as float32."""
+        ...
 
     def environment(self, place: Path) -> dict[str, str]:
         """Prepare the tracker in `place`; tell the trainer's variables."""
@@ -55,7 +76,8 @@ class Memory:
 
     backend = "tracelet.testing.memory:BACKEND"
     name = "memory"
-    seconds = 1.2  # of training
+    seconds = 1.2
+    single = False
 
     def environment(self, place: Path) -> dict[str, str]:
         """See `Tracker.environment`."""
@@ -89,57 +111,139 @@ class Memory:
             found.statuses.append(event.status)
 
 
-class Mlflow:
-    """MLflow on SQLite, read with its own client."""
+class Asked:
+    """A tracker that is read with its own client, of `tests.clients`.
 
-    backend = "mlflow"
-    name = "mlflow"
-    seconds = 4.0  # of training: the client alone takes two to import
+    Args:
+        name: Which.
+        where: Tell, of a place, what that client is told.
+        prepare: Prepare the place; tell the variables that trainer and client need there.
+        seconds: How long a training to it lasts.
+        single: Whether its client shows values as float32.
+    """
 
-    def __init__(self, template: Path) -> None:
-        self._template = template
+    def __init__(
+        self,
+        name: str,
+        where: Callable[[Path], str],
+        prepare: Callable[[Path], dict[str, str]],
+        *,
+        seconds: float = 4.0,  # the client alone takes two to import
+        single: bool = False,
+    ) -> None:
+        self.name = self.backend = name
+        self.seconds = seconds
+        self.single = single
+        self._where = where
+        self._prepare = prepare
+        self._told: dict[Path, dict[str, str]] = {}
 
     def environment(self, place: Path) -> dict[str, str]:
         """See `Tracker.environment`."""
-        shutil.copyfile(_template(self._template), place / "mlflow.db")
-        return {"MLFLOW_TRACKING_URI": _uri(place)}
+        self._told[place] = self._prepare(place)
+        return self._told[place]
 
     def read(self, place: Path, run_id: str) -> Arrived:
         """See `Tracker.read`."""
-        client = _client(_uri(place))
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-        runs = client.search_runs(experiments)
-        found = Arrived(runs=len([run for run in runs if run.data.tags.get("tracelet.uid") == run_id]))
-        for run in runs:
-            found.statuses.append(run.info.status)
-            for name in run.data.metrics:
-                for point in client.get_metric_history(run.info.run_id, name):
-                    found.records["metric", name, point.value.hex(), point.step] += 1
-                    found.times.append(point.timestamp / 1000)
-            for name, text in run.data.params.items():
-                found.records["param", name, int(text), None] += 1
-            for name, text in run.data.tags.items():
+        found = Arrived()
+        for run in asked(self.name, self._where(place), PROJECT, {"HOME": str(place), **self._told[place]}):
+            found.runs += run.uid == run_id
+            found.statuses.append(run.status)
+            for name, step, value, time in map(_fields, run.points):
+                found.records["metric", name, value.hex(), step] += 1
+                found.times.append(time)
+            for name, value in run.params.items():
+                found.records["param", name, int(float(value)), None] += 1
+            for name, text in run.tags.items():
                 found.tag(name, text)
-            for item in client.list_artifacts(run.info.run_id, "files"):
-                content = Path(client.download_artifacts(run.info.run_id, item.path)).read_bytes()
-                found.records["artifact", item.path, hashlib.sha256(content).hexdigest(), None] += 1
+            for path, digest in run.artifacts.items():
+                found.records["artifact", path, digest, None] += 1
         return found
 
 
-def _uri(place: Path) -> str:
+def _fields(point: Any) -> tuple[str, int, float, float]:
+    return point.name, point.step, point.value, point.time
+
+
+@contextmanager
+def _memory(_: Path) -> Iterator[Tracker]:
+    yield Memory()
+
+
+@contextmanager
+def _mlflow(root: Path) -> Iterator[Tracker]:
+    template = root / "template.db"
+    if not template.exists():  # an empty database; it takes MLflow seconds
+        asked("mlflow", f"sqlite:///{template}", PROJECT)
+
+    def prepare(place: Path) -> dict[str, str]:
+        shutil.copyfile(template, place / "mlflow.db")
+        return {"MLFLOW_TRACKING_URI": _database(place)}
+
+    yield Asked("mlflow", _database, prepare)
+
+
+def _database(place: Path) -> str:
     return f"sqlite:///{place / 'mlflow.db'}"
 
 
-@functools.cache
-def _template(directory: Path) -> Path:
-    """Make an empty database, once: it takes MLflow seconds."""
-    _client(_uri(directory)).search_experiments()
-    return directory / "mlflow.db"
+@contextmanager
+def _aim(_: Path) -> Iterator[Tracker]:
+    yield Asked("aim", str, lambda place: {"TRACELET_AIM_REPO": str(place)})
 
 
-def _client(uri: str) -> Any:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
+@contextmanager
+def _trackio(_: Path) -> Iterator[Tracker]:
+    yield Asked(
+        "trackio",
+        lambda place: str(place / "trackio"),
+        lambda place: {"TRACKIO_DIR": str(place / "trackio")},
+    )
 
-    return MlflowClient(tracking_uri=uri)
+
+@contextmanager
+def _tensorboard(_: Path) -> Iterator[Tracker]:
+    yield Asked("tensorboard", lambda place: str(place / "runs"), lambda _: {}, single=True)
+
+
+@contextmanager
+def _wandb(_: Path) -> Iterator[Tracker]:
+    with contextlib.ExitStack() as running:
+        servers = {}
+
+        def prepare(place: Path) -> dict[str, str]:
+            servers[place] = _started(WandbServer(), running)
+            return servers[place].environment
+
+        yield Asked("wandb", lambda place: servers[place].url, prepare, seconds=6.0)
+
+
+@contextmanager
+def _clearml(_: Path) -> Iterator[Tracker]:
+    with contextlib.ExitStack() as running:
+        servers = {}
+
+        def prepare(place: Path) -> dict[str, str]:
+            servers[place] = _started(ClearML(), running)
+            return servers[place].environment(place)
+
+        yield Asked("clearml", lambda place: servers[place].url, prepare)
+
+
+def _started(server: Any, running: contextlib.ExitStack) -> Any:
+    """Start an emulator, which ends with the others."""
+    server.start()
+    running.callback(server.close)
+    return server
+
+
+TRACKERS: Final[dict[str, Callable[[Path], AbstractContextManager[Tracker]]]] = {
+    "memory": _memory,
+    "mlflow": _mlflow,
+    "aim": _aim,
+    "trackio": _trackio,
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "clearml": _clearml,
+}
+"""Make each; what it needs is kept in a directory that all share, and gone with the context."""

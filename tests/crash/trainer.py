@@ -1,5 +1,8 @@
 """A training script that notes what it has logged: `trainer.py NOTES BACKEND ENDING SECONDS`.
 
+It ends after so many seconds, or as soon as there is a file `enough` among the notes; while there is
+one called `hold`, it logs nothing.
+
 The main thread, a second thread and forked children log at once, each under names of its own, and
 each notes in a file of its own what every call that returned had logged. Values are unique.
 """
@@ -16,7 +19,7 @@ from typing import Final
 
 import tracelet
 
-PAUSE: Final = 0.004  # seconds between two calls of one writer
+PAUSE: Final = 0.004  # seconds between two rounds of one writer
 CHILD: Final = 40  # rounds of a forked child
 FAILURE: Final = "the training fails"
 
@@ -51,6 +54,8 @@ class Labourer:
         if number % 10 == 0:
             self._other(number)
         self._pause.wait(PAUSE)
+        while (self._directory / "hold").exists():
+            self._pause.wait(PAUSE)
 
     def _metric(self, metric: str, number: int, step: int | None) -> None:
         name, value = f"{self._label}/{metric}", number + self._random.random()
@@ -111,7 +116,7 @@ def main(directory: Path, backend: str, ending: str, seconds: float) -> None:
     thread.start()
     labourer, number, children = Labourer(experiment, directory, "main"), 0, []
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until and not (directory / "enough").exists():
         if number % 100 == 30:
             children.append(child(experiment, directory, f"child-{number}"))
         if number % 150 == 149:

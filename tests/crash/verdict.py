@@ -1,6 +1,7 @@
 """Compare what a trainer noted with what its tracker has."""
 
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,19 +24,20 @@ class Noted:
     latest: dict[str, int] = field(default_factory=dict[str, int])
     ended: bool = False
     stopped: bool = False
+    directory: str = ""
 
     @classmethod
-    def read(cls, directory: Path) -> "Noted":
-        """Read a trainer's notes."""
+    def read(cls, directory: Path, *, single: bool = False) -> "Noted":
+        """Read a trainer's notes; with `single`, values as they are as float32."""
         noted = cls()
         for path in directory.glob("*.notes"):
             for line in path.read_bytes().splitlines():
-                noted._take(*json.loads(line))
+                noted._take(*json.loads(line), single=single)
         return noted
 
-    def _take(self, kind: str, name: str, value: object, step: int | None) -> None:
+    def _take(self, kind: str, name: str, value: object, step: int | None, *, single: bool) -> None:
         if kind == "run":
-            self.run_id = name
+            self.run_id, self.directory = name, str(value)
         elif kind == "ending":
             self.ended = True
         elif kind == "stopped":
@@ -44,6 +46,9 @@ class Noted:
             assert isinstance(value, int)
             self.latest[name] = max(value, self.latest.get(name, 0))
         else:
+            if kind == "metric" and single:
+                (rounded,) = struct.unpack("f", struct.pack("f", float.fromhex(str(value))))
+                value = float(rounded).hex()
             self.records.add((kind, name, value, step))
 
 

@@ -59,6 +59,7 @@ def black_hole() -> Iterator[FaultProxy]:
     "ignore::pytest.PytestUnraisableExceptionWarning",
     "ignore:ssl_context was renamed to ssl:DeprecationWarning",
 )
+@pytest.mark.skipif(not DEEP, reason="it takes minutes: TRACELET_TESTS_DEEP=1 runs it")
 class TestAimServer(ServerContract):
     backend = BACKEND
     exempt: ClassVar = (

@@ -1,18 +1,20 @@
 """A relay says what it does and how long that may take, before it takes it."""
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.relay.trackers import FINISHED, Tracker, deliver, delivery_of, directory_of, log, new_run
+from tests.relay.trackers import FINISHED, Client, Tracker, deliver, delivery_of, directory_of, log, new_run
 from tracelet.backend import Limits
 from tracelet.errors import Unavailable
 from tracelet.events import Artifact, Event, RunStarted
 from tracelet.journal import status
 from tracelet.journal.status import DeliveryStatus
 from tracelet.relay import pulse
+from tracelet.relay.delivery import STALLS
 
 PATIENCE = 7.0
 LIMITS = Limits(batch=10, patience=PATIENCE, upload_rate=1000.0)
@@ -102,5 +104,22 @@ def test_a_tracker_that_confirms_bit_by_bit_is_not_taken_for_hanging(
         moves.append(status.lag(directory_of(place), "tracker") < left)
         beats.append(status.read_delivery(directory_of(place), "tracker").beat > before)
 
-    assert beats == moves
+    assert all(beats)
     assert any(moves)
+
+
+def test_a_client_that_counts_and_confirms_nothing_is_opened_anew(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(new_run(place), 3)
+    tracker = Tracker(limits=LIMITS, confirms="count")
+    delivery = delivery_of(place, tracker)
+    monkeypatch.setattr(Client, "acknowledged", lambda _: 0)
+    while delivery.step():
+        pass
+    now = time.monotonic()
+
+    monkeypatch.setattr("tracelet.relay.delivery.time.monotonic", lambda: now + STALLS * LIMITS.patience + 60)
+
+    with pytest.raises(Unavailable, match="confirmed nothing for"):
+        delivery.step()

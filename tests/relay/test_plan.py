@@ -15,7 +15,7 @@ from tracelet.errors import Rejected, Unavailable
 from tracelet.events import Event, Metric, Params
 from tracelet.journal import cursors, status
 from tracelet.journal.writer import Writer
-from tracelet.relay.plan import PlanFile
+from tracelet.relay.planfile import PlanFile
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +104,26 @@ def test_a_row_is_sent_when_nothing_comes_any_more(place: Path) -> None:
     eventually(lambda: delivery.step() and tracker.lines)
 
     assert rows_of(tracker) == [points]
+
+
+@pytest.mark.parametrize("busy", ["another process", "params"])
+def test_a_row_is_sent_whatever_else_comes(place: Path, busy: str) -> None:
+    writer = new_run(place)
+    other = Writer(directory_of(place), "child") if busy == "another process" else writer
+    tracker = tracker_of(seconds=0.2)
+    delivery = delivery_of(place, tracker)
+    points = log_row(writer, 3)
+    steps = iter(range(1_000_000))
+
+    def sent() -> bool:
+        if busy == "params":
+            assert other.event(Params(200.0, {f"p{next(steps)}": 1}))
+        else:
+            log(other, 1, "busy", next(steps))
+        delivery.step()
+        return points in [times[0] for times in tracker.lines.values()]
+
+    eventually(sent)
 
 
 def test_what_is_no_row_waits_with_its_process_and_comes_once(place: Path) -> None:
@@ -214,6 +234,16 @@ def test_a_tracker_that_has_less_gets_the_same_rows_again(place: Path, remote: R
     assert rows_of(tracker) == before
     assert Params(1.0, {"lr": 0.1}) in tracker.received
     assert cursors.load(directory_of(place), "tracker").delivered == 1 + 21 + 2
+
+
+def test_a_plan_that_is_shorter_than_what_is_there_is_no_plan(place: Path) -> None:
+    log_row(new_run(place), 0)
+    tracker = tracker_of(seconds=0.05)
+    delivery = delivery_of(place, tracker)
+    eventually(lambda: delivery.step() and tracker.lines)
+    tracker.remote = Remote(id="run", rows=7)
+
+    assert deliver(place, tracker) == "refused"
 
 
 def test_an_entry_of_the_plan_that_is_torn_was_not_sent(place: Path) -> None:

@@ -84,11 +84,11 @@ class Tracker:
             confirms=self.confirms,
             identity=self.identity,
             rows=self.rows,
-            writer=lambda *_: _Client(self),
+            writer=lambda *_: Client(self),
         )
 
 
-class _Client:
+class Client:
     """See `tracelet.backend.Writer`."""
 
     def __init__(self, tracker: Tracker) -> None:

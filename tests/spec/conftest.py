@@ -1,14 +1,19 @@
-"""A place to run the specification's snippets in."""
+"""A place to run the specification's snippets in, and the trackers that they name."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.clients import Run, asked
+from tests.emulators.clearml import ClearML
+from tests.emulators.wandb import WandbServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,3 +54,18 @@ def run(tmp_path: Path, empty_store: bytes) -> Callable[[str], "MlflowClient"]:
         return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 
     return running
+
+
+@pytest.fixture
+def has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], list[Run]]]:
+    """Give servers of W&B and of ClearML to the scripts; return what says which runs a tracker has."""
+    with contextlib.ExitStack() as running:
+        wandb, clearml = WandbServer(), ClearML()
+        for server in (wandb, clearml):
+            server.start()
+            running.callback(server.close)
+        for name, text in {**wandb.environment, **clearml.environment(tmp_path)}.items():
+            monkeypatch.setenv(name, text)
+        places = {"wandb": wandb.url, "clearml": clearml.url, "aim": str(tmp_path)}
+        places["mlflow"] = f"sqlite:///{tmp_path}/mlflow.db"
+        yield lambda tracker, project: asked(tracker, places[tracker], project)

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     import PIL.Image
     from mlflow import MlflowClient
 
+    from tests.clients import Run
+
 Running: TypeAlias = "Callable[[str], MlflowClient]"
+Has: TypeAlias = "Callable[[str, str], list[Run]]"
+"""Which runs a tracker has of a project, by its own client."""
 
 START: Final = """\
 import tracelet

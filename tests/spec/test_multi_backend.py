@@ -1,7 +1,7 @@
-"""The snippets on several backends that need MLflow alone run as they are written.
+"""The page on several backends: its snippets run as they are written, to the trackers that they name.
 
-So does the TensorBoard script of the page on experiment tracking, between our two lines. What they
-log can be read back.
+So does the TensorBoard script of the page on experiment tracking, between our two lines. What they log
+is read back with each tracker's own client; W&B and ClearML have emulators of their servers.
 """
 
 import os
@@ -14,8 +14,8 @@ from tests.spec.reading import (
     START,
     STOP,
     Document,
+    Has,
     Running,
-    all_runs,
     histograms,
     images,
     only_run,
@@ -55,26 +55,107 @@ def test_mlflow_alone_and_what_a_backend_can_do(
     assert second.data.metrics == {}
 
 
-def test_runs_are_taken_over_by_hand_and_backends_come_from_the_environment(
-    run: Running, monkeypatch: pytest.MonkeyPatch
+def test_one_script_goes_to_three_trackers_at_once(run: Running, has: Has) -> None:
+    run(snippet("Basic Multi-Backend Setup"))
+
+    (mlflow,), (clearml,), (wandb,) = (
+        has(name, "backend_comparison") for name in ("mlflow", "clearml", "wandb")
+    )
+    assert {one.name for one in (mlflow, clearml, wandb)} == {"multi_backend_demo"}
+    assert {one.status for one in (mlflow, clearml, wandb)} == {"FINISHED"}
+    losses = mlflow.series("Loss/Train")
+    assert [step for step, _ in losses] == [*range(30)]
+    assert clearml.series("Loss/Train") == wandb.series("Loss/Train") == losses
+    for one in (mlflow, clearml, wandb):
+        assert one.series("Metrics/LearningRate") == [(epoch, 0.01) for epoch in range(30)]
+    assert wandb.params == {"learning_rate": 0.01, "batch_size": 64, "epochs": 30, "optimizer": "adam"}
+    assert mlflow.params == clearml.params == {name: str(value) for name, value in wandb.params.items()}
+
+
+def test_each_tracker_alone(run: Running, has: Has) -> None:
+    run("".join(snippet(f"{name} Example") for name in ("ClearML", "Weights & Biases", "AIM")))
+
+    (clearml,) = has("clearml", "backend_comparison")
+    assert (clearml.name, clearml.status) == ("clearml_demo", "FINISHED")
+    assert clearml.params == {"framework": "PyTorch", "clearml_auto_capture": "True"}
+    assert {point.name: (point.step, point.value) for point in clearml.points} == {
+        f"accuracy_lr{lr}_bs{size}": (0, 0.8 + lr * 0.5 + size * 0.001)
+        for lr in (0.001, 0.01, 0.1)
+        for size in (32, 64, 128)
+    }
+    (wandb,) = has("wandb", "backend_comparison")
+    assert (wandb.name, wandb.status) == ("wandb_demo", "FINISHED")
+    assert wandb.params == {"architecture": "transformer", "attention_heads": 8, "hidden_size": 512}
+    assert wandb.series("training/loss") == [(step, 2.0 * 0.9**step) for step in range(20)]
+    assert wandb.series("training/perplexity") == [(step, 50 * 0.95**step) for step in range(20)]
+    assert wandb.series("validation/bleu_score") == [(step, min(0.9, step * 0.05)) for step in range(20)]
+    (aim,) = has("aim", "backend_comparison")
+    assert (aim.name, aim.status) == ("aim_demo", "FINISHED")
+    assert aim.params == {"model": "lightweight_cnn", "optimization": "fast_iteration"}
+    for run_id in range(3):
+        wanted = [(epoch, 0.7 + epoch * 0.02 + run_id * 0.1) for epoch in range(10)]
+        assert aim.series(f"run_{run_id}/accuracy") == wanted
+
+
+def test_runs_move_to_another_tracker_by_hand_and_by_logging_to_both(
+    run: Running, has: Has, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TRACELET_BACKEND", "mlflow")
+    monkeypatch.setenv("TRACELET_BACKEND", "mlflow,wandb")
     calls = """
 import mlflow
 with mlflow.start_run(run_name="old"):
     mlflow.log_param("lr", 0.1)
     mlflow.log_metric("loss", 0.5)
-migrate_to_new_backend(export_mlflow_experiment("0"), "mlflow")
+exported = export_mlflow_experiment("0")
+migrate_to_new_backend(exported, "wandb")
 """
     flexible = snippet("2. Use Environment Variables for Flexibility")
-    client = run("import mlflow\n" + snippet("Step-by-Step Migration") + calls + flexible + STOP)
+    run(
+        "import mlflow\n"
+        + snippet("Step-by-Step Migration")
+        + calls
+        + snippet("Parallel Logging for Safe Migration")
+        + flexible
+        + STOP
+    )
 
-    moved = only_run(client, "migration_project")
-    assert moved.info.run_name == "migrated_old"
-    assert moved.data.params == {"lr": "0.1"}
-    assert points(client, moved, "loss") == [(0, 0.5)]
-    assert [one.info.run_name for one in all_runs(client, "default")] == ["flexible_backend"]
-    assert os.environ["TRACELET_BACKEND"] == "mlflow"
+    moved, parallel = has("wandb", "migration_project")
+    assert (moved.name, moved.params) == ("migrated_old", {"lr": "0.1"})
+    assert moved.series("loss") == [(0, 0.5)]
+    (other,) = has("mlflow", "migration_project")
+    for one in (parallel, other):
+        assert (one.name, one.params) == ("safe_migration", {"migration_phase": "parallel_logging"})
+        assert one.series("loss") == [(epoch, 1.0 / (epoch + 1)) for epoch in range(10)]
+        assert one.series("accuracy") == [(epoch, min(0.95, epoch * 0.1)) for epoch in range(10)]
+    for name in ("mlflow", "wandb"):
+        assert [one.name for one in has(name, "default")] == ["flexible_backend"]
+    assert os.environ["TRACELET_BACKEND"] == "mlflow,wandb"
+
+
+def test_a_backend_is_added_and_used_for_what_only_it_can(run: Running, has: Has) -> None:
+    both = START.replace('"p", "mlflow"', '"features", ["wandb", "clearml"]')
+    features = snippet("3. Handle Backend-Specific Features")
+    run("import tracelet\n" + snippet("1. Start Simple") + STOP + both + features + STOP)
+
+    assert [one.status for one in has("mlflow", "default")] == ["FINISHED", "FINISHED"]
+    (second,) = has("wandb", "default")
+    assert second.status == "FINISHED"
+    for name in ("wandb", "clearml"):
+        (special,) = has(name, "features")
+        assert special.series("wandb/special_metric") == [(0, 0.95)]
+        assert special.params == {"clearml_task_id": "auto_captured"}
+
+
+def test_settings_of_each_backend(run: Running, has: Has, tmp_path: Path) -> None:
+    code = snippet("Backend-Specific Configuration")
+    # Whoever runs this test may have a server of their own at that port.
+    run(code.replace("http://localhost:5000", f"sqlite:///{tmp_path}/mlflow.db"))
+
+    (wandb,) = has("wandb", "your_team_name/comparison_study")
+    (mlflow,) = has("mlflow", "backend_specific_demo")
+    for one in (wandb, mlflow):
+        assert (one.name, one.status) == ("configured_multi_backend", "FINISHED")
+        assert one.series("test_metric") == [(0, 0.95)]
 
 
 def test_a_script_of_tensorboard_alone(run: Running) -> None:

@@ -13,12 +13,13 @@ from typing import Final, NamedTuple
 from tracelet import media
 from tracelet.backend import Backend, Options, Remote, Writer
 from tracelet.errors import Refused, Rejected, Unavailable
-from tracelet.events import Lost, Metric, RunFinished
+from tracelet.events import Lost, Metric, RunFinished, payload_of
 from tracelet.journal import blobs, cursors, history, status
 from tracelet.journal.reader import Damage, Reader, Record
 from tracelet.relay.feed import Feed, Portion, Source
 from tracelet.relay.merges import Merges
-from tracelet.relay.plan import PlanFile, Planner
+from tracelet.relay.plan import Planner
+from tracelet.relay.planfile import PlanFile
 from tracelet.relay.pulse import Pulse
 from tracelet.relay.rejects import Rejects
 from tracelet.relay.retry import Backoff
@@ -31,15 +32,21 @@ FILL: Final = 0.25  # seconds that a small batch gives the next to fill: fewer c
 IDLE: Final = 1.0  # seconds between looks at one that does not
 REOPEN_AFTER: Final = 10_000  # records; a client that confirms only when closed is closed then
 REOPEN_EVERY: Final = 60.0  # seconds; or then
+AHEAD: Final = 50_000  # events that are handed over and not confirmed, at most
+STALLS: Final = 5.0  # times a backend's patience without a confirmation, after which it is opened anew
 REST: Final = 5.0  # seconds without a record; or then
 _LOG: Final = logging.getLogger(__name__)
 
 
 class _Sent(NamedTuple):
-    """What `write` has returned for: the cursor to move to once `through` events are confirmed."""
+    """What `write` has returned for: the cursor to move to once `through` events are confirmed.
+
+    `size` is how many bytes they name.
+    """
 
     through: int
     cursor: cursors.Cursor
+    size: int = 0
 
 
 class Delivery:
@@ -60,7 +67,7 @@ class Delivery:
         self._backoff = Backoff()
         self._writer: Writer | None = None
         self._merges = Merges(backend)
-        self._opened_at = 0.0
+        self._opened_at = self._confirmed_at = 0.0
         self._filling = False  # whether the last batch was small, and the next may be larger
         self._sent: deque[_Sent] = deque()
         self._begin(cursors.load(directory, name))
@@ -128,9 +135,11 @@ class Delivery:
             return False
         self._open()
         source = self._source
-        portions = source.read()
+        full = self._is_far_ahead()
+        portions = [] if full else source.read()
         count = sum(len(portion.records) for portion in portions)
-        self._filling = 0 < count < self._backend.limits.batch // 2 and self._end is None
+        waits = bool(portions) or source.holds or full
+        self._filling = waits and count < self._backend.limits.batch // 2 and (full or self._end is None)
         if portions and self._pulse.state != "unavailable":  # else it is so until something has been taken
             self._pulse.becomes("delivering")
         for portion in portions:
@@ -139,9 +148,8 @@ class Delivery:
                 return True  # the tracker has less than the cursor says, and this begins there
             self._deliver(writer, portion)
             self._confirm(writer, at_rest=False)
-        waits = bool(portions) or source.holds
-        if not waits:
-            self._confirm(self._open(), at_rest=True)
+        if not portions:
+            self._confirm(self._open(), at_rest=not waits)
         if self._is_complete():
             return True
         if not waits and not self._sent:
@@ -151,6 +159,10 @@ class Delivery:
                 self._settle()
             self._succeeded("idle")
         return waits
+
+    def _is_far_ahead(self) -> bool:
+        """Tell whether so much waits for its confirmation that no more is handed over: it needs memory."""
+        return bool(self._sent) and self._sent[-1].through - self._sent[0].through > AHEAD
 
     def _is_complete(self) -> bool:
         """Tell whether all is delivered; a child may go on logging after the run's end was."""
@@ -193,6 +205,12 @@ class Delivery:
 
     def _believe(self, remote: Remote) -> None:
         """Begin at the journal's beginning, if the tracker has less than the cursor says."""
+        planned = self._source.planned
+        if remote.rows is not None and planned is not None and remote.rows > planned:
+            raise Refused(
+                f"{self._name} has {remote.rows} rows of the run, and {self._directory} tells of {planned}: "
+                "nobody knows which points are there. Delete the run there, then `tracelet sync`"
+            )
         lacks = remote.anew or (remote.rows is not None and remote.rows < self._cursor.rows)
         if lacks and self._cursor.offsets:
             _LOG.info("%s has less of the run than was delivered: it is delivered again", self._name)
@@ -202,12 +220,11 @@ class Delivery:
     def _deliver(self, writer: Writer, portion: Portion) -> None:
         """Write what a portion holds and note where the cursor will be when it is confirmed."""
         after = _copied(self._ahead)
+        sent: list[Item] = []
         with self._sender.judging():
             for call in portion.calls:
-                for item in self._sender.send(writer, call):
-                    after.degraded += item.degraded
-                    if isinstance(item.event, Metric):
-                        after.merged += self._merges.merges(item.event)
+                sent += self._sender.send(writer, call)
+        self._count(sent, after)
         rejected = self._rejects.records
         for record in portion.records:
             event = record.event
@@ -222,9 +239,20 @@ class Delivery:
             elif (record.segment, record.start) not in rejected:
                 after.delivered += self._shaper.wants(record)
                 after.unrouted += self._shaper.left_out(record)
-        after.rows = max(after.rows, portion.rows)
         self._ahead = after
-        self._sent.append(_Sent(self._sender.written, after))
+        if not self._sent:
+            self._confirmed_at = time.monotonic()
+        size = sum(payload_of(item.event)[1] for item in sent)
+        self._sent.append(_Sent(self._sender.written, after, size))
+
+    def _count(self, sent: list[Item], after: cursors.Cursor) -> None:
+        """Count what became of items that were sent."""
+        for item in sent:
+            after.degraded += item.degraded
+            if isinstance(item.event, Metric):
+                after.merged += self._merges.merges(item.event)
+            if item.row >= after.rows and not self._sender.was_rejected(item):
+                after.rows = item.row + 1  # one that was rejected whole is not there
 
     def _confirm(self, writer: Writer, *, at_rest: bool) -> None:
         """Move the cursor behind everything that the tracker has acknowledged."""
@@ -232,6 +260,7 @@ class Delivery:
             return
         confirmed: int | None = None
         if self._backend.confirms == "count":
+            self._pulse.beat()  # it may take long, and bounds that itself
             with self._sender.mapped():
                 confirmed = writer.acknowledged()
         elif self._backend.confirms == "close":
@@ -247,7 +276,17 @@ class Delivery:
         while self._sent and (confirmed is None or self._sent[0].through <= confirmed):
             last = self._sent.popleft()
         if last is not None:
+            self._confirmed_at = time.monotonic()
             self._advance(last.cursor)
+        elif confirmed is not None:
+            self._check_it_moves()
+
+    def _check_it_moves(self) -> None:
+        """Begin anew at the cursor, if a client that counts has confirmed nothing for very long."""
+        limits = self._backend.limits
+        room = STALLS * limits.patience + sum(sent.size for sent in self._sent) / limits.upload_rate
+        if time.monotonic() - self._confirmed_at > room:
+            raise Unavailable(f"{self._name} has confirmed nothing for {room:.0f} s")
 
     def _advance(self, cursor: cursors.Cursor) -> None:
         self._cursor = cursor

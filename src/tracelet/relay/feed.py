@@ -13,14 +13,10 @@ from tracelet.relay.shaping import Item, Shaper, chunks, portions
 
 
 class Portion(NamedTuple):
-    """Records, in the order of their segments, and what to send of them, call by call.
-
-    `rows` is how many of the run's rows are behind it, of a tracker that has rows.
-    """
+    """Records, in the order of their segments, and what to send of them, call by call."""
 
     records: list[Record]
     calls: Iterable[list[Item]]
-    rows: int = 0
 
 
 class Source(Protocol):
@@ -29,6 +25,11 @@ class Source(Protocol):
     @property
     def holds(self) -> bool:
         """Whether records were read that wait for others, and are not given yet."""
+        ...
+
+    @property
+    def planned(self) -> int | None:
+        """How many rows are planned; None of a tracker without rows."""
         ...
 
     def read(self, *, final: bool = False) -> list[Portion]:
@@ -48,6 +49,7 @@ class Feed:
     """A journal's records, as they come."""
 
     holds = False
+    planned: int | None = None
 
     def __init__(self, reader: Reader, backend: Backend, shaper: Shaper) -> None:
         self._reader = reader

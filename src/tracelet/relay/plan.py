@@ -5,134 +5,29 @@ after a crash they would be read in another order: the same number would be anot
 written before anything is sent, and what was planned is sent again from it, never planned anew.
 
 *Rows.* A row holds neighbouring events of one process and one step, with different names. Another step,
-a repeated name, more than `Rows.seconds` between its first event and the next, or as long without any
-close it; so do the run's end and a full batch. Until then its records are held, and with them what
+a repeated name, more than `Rows.seconds` between its first event and the next, or as long since that
+was read close it; so do the run's end and a full batch. Until then its records are held, and with them what
 the same process recorded after them: a cursor cannot pass what is not delivered. A row's number is
 given when it is closed.
-
-*The file.* `plan.<backend>` is appended to, one entry for each batch: its length and checksum, then, in
-msgpack, the names of segments that are new to the file, and the rows; each lists, for each of its
-segments, where the row's records start. An entry that is torn was not sent, and is cut off.
 
 *Memory.* One open row for each process that writes, and one entry of the file.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from struct import Struct
 from typing import Final
-from zlib import crc32
-
-import msgspec
 
 from tracelet.backend import Backend, Rows
-from tracelet.errors import Unavailable
+from tracelet.errors import Refused, Unavailable
 from tracelet.events import RunFinished
 from tracelet.journal.reader import Reader, Record
 from tracelet.relay.feed import Portion
+from tracelet.relay.planfile import PlanFile
 from tracelet.relay.shaping import ALONE, FILES, Item, Shaper, chunks
 
-HEAD: Final = Struct("<II")  # length, crc32
 _NONE: Final[list[Item]] = []
 AHEAD: Final = 256  # records of one process that are read at once when planned rows are looked up
-
-
-class Entry(msgspec.Struct, array_like=True):
-    """What is appended at once: segments that are numbered on, and rows of (segment's number, starts)."""
-
-    segments: list[str]
-    rows: list[list[tuple[int, list[int]]]]
-
-
-class PlanFile:
-    """The file `plan.<backend>`.
-
-    Args:
-        path: Where it is.
-        durable: Whether what was appended must survive a power failure.
-    """
-
-    def __init__(self, path: Path, *, durable: bool = False) -> None:
-        self._path = path
-        self._durable = durable
-        self._numbers: dict[str, int] = {}
-        self.rows = 0
-        whole = 0
-        for entry, end in self._entries():
-            self.rows, whole = self.rows + len(entry.rows), end
-            self._number(entry.segments)
-        if path.exists() and path.stat().st_size > whole:
-            os.truncate(path, whole)  # a relay was killed in the middle of an entry
-
-    def append(self, rows: list[list[Record]]) -> None:
-        """Note rows, and number them on from `rows`.
-
-        Raises:
-            OSError: They cannot be written; the file is as it was, and so are the numbers.
-        """
-        fresh = list(dict.fromkeys(record.segment for row in rows for record in row))
-        fresh = [name for name in fresh if name not in self._numbers]
-        numbers = self._numbers | {name: len(self._numbers) + at for at, name in enumerate(fresh)}
-        body = msgspec.msgpack.encode(Entry(fresh, [_places(row, numbers) for row in rows]))
-        entry = HEAD.pack(len(body), crc32(body)) + body
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            try:
-                written = os.write(descriptor, entry)
-                if written < len(entry):
-                    message = f"{self._path}: only {written} of {len(entry)} bytes could be written"
-                    raise OSError(message)
-            except OSError:
-                os.ftruncate(descriptor, size)
-                raise
-            if self._durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._number(fresh)
-        self.rows += len(rows)
-
-    def since(self, row: int) -> Iterator[list[tuple[str, int]]]:
-        """Give the rows from the number `row` on: each as the segments and starts of its records."""
-        segments: list[str] = []
-        number = 0
-        for entry, _ in self._entries():
-            segments += entry.segments
-            for places in entry.rows:
-                if number >= row:
-                    yield [(segments[which], start) for which, starts in places for start in starts]
-                number += 1
-
-    def _entries(self) -> Iterator[tuple[Entry, int]]:
-        """Give the whole entries, each with the offset behind it."""
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError:
-            return
-        end = 0
-        with file:
-            while len(head := file.read(HEAD.size)) == HEAD.size:
-                length, checksum = HEAD.unpack(head)
-                body = file.read(length)
-                if len(body) < length or crc32(body) != checksum:
-                    return
-                end += HEAD.size + length
-                yield msgspec.msgpack.decode(body, type=Entry), end
-
-    def _number(self, segments: Iterable[str]) -> None:
-        for name in segments:
-            self._numbers[name] = len(self._numbers)
-
-
-def _places(row: list[Record], numbers: dict[str, int]) -> list[tuple[int, list[int]]]:
-    found: dict[int, list[int]] = {}
-    for record in row:
-        found.setdefault(numbers[record.segment], []).append(record.start)
-    return list(found.items())
 
 
 class _Group:
@@ -149,7 +44,7 @@ class _Group:
         self.names: set[str] = set()
         self.step: int | None = None
         self.time = 0.0
-        self.touched = time.monotonic()
+        self.begun = 0.0
         self.row = -1
 
     def add(self, record: Record, placed: Item | None, others: list[Item]) -> None:
@@ -157,12 +52,12 @@ class _Group:
         self.records.append(record)
         if others:
             self.others += others
-        self.touched = time.monotonic()
         if placed is None:
             return
         event = placed.event
         if not self.members:
             self.step, self.time = _step(event), event.time
+            self.begun = time.monotonic()
         self.members.append(record)
         self.placed.append(placed)
         self.names.add(_name(event))
@@ -205,6 +100,11 @@ class Planner:
         if backend.rows is None:
             message = f"backend {backend.name!r} has no rows"
             raise ValueError(message)
+        if confirmed > file.rows:
+            raise Refused(
+                f"{confirmed} rows are delivered, and the plan has {file.rows}: {file} is not as it was. Put "
+                "it back, or delete the run at the tracker and the cursor beside it, then `tracelet sync`"
+            )
         self._file, self._reader, self._shaper = file, reader, shaper
         self._backend, self._rows = backend, backend.rows
         self._open: dict[str, _Group] = {}
@@ -212,6 +112,11 @@ class Planner:
         self._next = confirmed
         self._planned: Iterator[list[tuple[str, int]]] | None = file.since(confirmed)
         self._ahead: dict[str, deque[Record]] = {}  # read while planned rows were looked up
+
+    @property
+    def planned(self) -> int:
+        """See `Source.planned`."""
+        return self._file.rows
 
     @property
     def holds(self) -> bool:
@@ -230,8 +135,7 @@ class Planner:
         self._ahead.clear()
         records = records or self._reader.read(limit, final=final)
         groups = [*self._grouped(records, limit)]
-        if not records:
-            groups += self._closed_by_time(everything=final or self._ended)
+        groups += self._closed_by_time(everything=not records and (final or self._ended))
         self._number(groups)
         return self._portions(groups)
 
@@ -303,12 +207,12 @@ class Planner:
                 yield group
 
     def _closed_by_time(self, *, everything: bool) -> list[_Group]:
-        """Close rows that nobody has added to for a while."""
+        """Close rows that are open for a while, whatever else comes meanwhile."""
         now = time.monotonic()
         over = [
             writer
             for writer, group in self._open.items()
-            if everything or now - group.touched > self._rows.seconds
+            if everything or now - group.begun > self._rows.seconds
         ]
         return [self._open.pop(writer) for writer in over]
 
@@ -355,8 +259,7 @@ class Planner:
 
     def _portion(self, groups: list[_Group]) -> Portion:
         records = [record for group in groups for record in group.records]
-        rows = max((group.row + 1 for group in groups), default=0)
-        return Portion(records, [*self._calls(groups)], rows)
+        return Portion(records, [*self._calls(groups)])
 
     def _calls(self, groups: list[_Group]) -> Iterator[list[Item]]:
         """Join rows without files into calls as large as the backend takes."""

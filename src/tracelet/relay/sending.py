@@ -58,7 +58,7 @@ class Sender:
             Unavailable: Not now.
             Refused: Never.
         """
-        items = [item for item in items if not self._was_rejected(item)]
+        items = [item for item in items if not self.was_rejected(item)]
         if items:
             self._write(writer, items)
         return items
@@ -100,7 +100,7 @@ class Sender:
             self._strangers += isolate
             raise Unavailable(message) from error
 
-    def _was_rejected(self, item: Item) -> bool:
+    def was_rejected(self, item: Item) -> bool:
         """Tell whether an item was rejected when its batch was tried before."""
         if not self._rejects:
             return False

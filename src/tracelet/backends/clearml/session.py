@@ -211,7 +211,8 @@ class Connection:
             given = self._options.get(f"{name}_host", "") or os.environ.get(
                 f"CLEARML_{name.upper()}_HOST", ""
             )
-            setattr(self, name, (given or self._found(name)).rstrip("/"))
+            # Without credentials: what is said of an address lies in files, and at the tracker.
+            setattr(self, name, without_userinfo((given or self._found(name)).rstrip("/")))
 
     def _found(self, name: str) -> str:
         if self._options.get("api_host", ""):
