@@ -1,328 +1,227 @@
-"""One sample of each kind of event, taken to each backend and back: the table in docs/backends/index.md.
+"""What becomes of each kind of event in each backend, as the contract finds it: docs/backends/index.md.
 
     python -m tests.backends.kinds      writes the page anew, and the table of degradations in mlflow.md
 
-What the table says is what was found there: each sample is a run of its own, recorded in a journal,
-delivered by a relay and read with the backend's Reader. `tests/backends/test_kinds.py` fails if the
-page says anything else, and if a class of `tracelet.events` has no sample.
+The samples are the contract's own. A backend's contract fails if it finds something else than its column
+says (see `page_says_so` in conftest.py); `test_kinds.py` if the rest of the page is not what is made of
+the columns and of the declarations.
 """
 
-import json
-import re
+import importlib
+import subprocess
+import sys
 import tempfile
-import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
-import numpy as np
-
-from tests.backends.conftest import NOW, Store
-from tests.backends.delivering import deliver
-from tracelet import backends, events
-from tracelet.events import (
-    Artifact,
-    Audio,
-    Bundle,
-    Chart,
-    Definition,
-    Event,
-    Figure,
-    Histogram,
-    Html,
-    Image,
-    Layout,
-    Lost,
-    Metric,
-    Note,
-    Params,
-    Payload,
-    RunFinished,
-    RunStarted,
-    Table,
-    Tags,
-    Text,
-    Video,
-)
-from tracelet.journal import blobs
-from tracelet.testing import memory
-
-PAGE: Final = Path(__file__).parents[2] / "docs" / "backends" / "index.md"
-MLFLOW_PAGE: Final = PAGE.with_name("mlflow.md")
-CLASSES: Final = [*typing.get_args(events.Packed), Metric]
-"""Every class of event there is."""
-TIME: Final = NOW + 0.0001  # of a tenth of a millisecond
-_BEGIN: Final = "<!-- made by python -m tests.backends.kinds -->\n"
-_END: Final = "<!-- end -->\n"
-_HEAD: Final = """\
-| kind | what is logged | what is in MLflow | back from MLflow | back from local | back from memory |
-| --- | --- | --- | --- | --- | --- |
-"""
-_OTHERS: Final = ("aim", "tensorboard", "trackio")
-_OTHERS_HEAD: Final = """\
-| kind | what is logged | back from Aim | back from TensorBoard | back from Trackio |
-| --- | --- | --- | --- | --- |
-"""
-_ANONYMOUS: Final = {
-    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "<uuid>",
-    r"\b[0-9a-f]{32}\b": "<digest>",
-    r"\+[0-9a-f]{8}\b": "+<digest>",
-    r"\b[0-9a-f]{16}\b": "<digest>",
-    r"\b1700000000123\b": "<milliseconds>",
-    r"step-0+3\b": "step-<step>",
-    r"step\+3\b": "step+<step>",
-    r"(?<=/)(a/b|m)(?=/(step|no-step))|(?<=/)a~b": "<name>",
-}
-MLFLOW: Final = backends.load("mlflow")
-_RUN: Final = RunStarted(time=NOW, run_id="a run", name="a name", project="a project")
+from tracelet import backends
+from tracelet.events import Metric
+from tracelet.testing.contract import plugin
+from tracelet.testing.contract.base import Contract
+from tracelet.testing.contract.samples import NOW, SAMPLES
+from tracelet.testing.contract.ways import Way
 
 
-class Sample(NamedTuple):
-    """What a user logs.
+class Column(NamedTuple):
+    """A backend on the page.
 
     Attributes:
-        what: In words.
-        event: How it is recorded.
-        content: The bytes of its payload.
-        before: What has to be there already.
+        title: As its users know it.
+        module: Where the contract is applied to it.
     """
 
-    what: str
-    event: Event
-    content: bytes = b""
-    before: tuple[Event, ...] = ()
+    title: str
+    module: str
 
 
-def _array(shape: tuple[int, ...], kind: str) -> tuple[bytes, Payload]:
-    content = (np.arange(np.prod(shape)) % 200).astype(kind).tobytes()
-    return content, Payload("", len(content), dtype=kind, shape=shape)
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "backends" / "index.md"
+MLFLOW_PAGE: Final = PAGE.with_name("mlflow.md")
+KINDS: Final = "test_every_kind_of_event_arrives_or_is_declared_absent"
+COLUMNS: Final = {
+    "mlflow": Column("MLflow", "test_mlflow_contract"),
+    "wandb": Column("W&B", "test_wandb"),
+    "clearml": Column("ClearML", "test_clearml"),
+    "aim": Column("Aim", "test_aim"),
+    "trackio": Column("Trackio", "test_trackio"),
+    "tensorboard": Column("TensorBoard", "test_tensorboard"),
+    "local": Column("local", "test_local_contract"),
+}
+OFFLINE: Final = Column("ClearML, offline", "test_clearml_offline")
+MEANINGS: Final = {
+    "same": "what was logged",
+    "time": "rounded: the tracker's page says to what",
+    "numbered": "with the step 0, 1, 2 … of its name",
+    "counts": "counts in bins, instead of the values",
+    "PNG": "a PNG, instead of an array",
+    "WAV": "a WAV, instead of an array",
+    "GIF": "a GIF, instead of an array",
+    "another value": "the largest float64 there is",
+    "as text": "each value as text",
+    "no reason": "the status, and not why",
+    "with moments": "besides the counts, the smallest and the largest value that they can be of; sums are 0",
+    "nothing": "it stays in the journal",
+}
+"""Of each word in the table."""
+
+_WHOLE: Final = 10**15  # characters; what is longer has no limit
+_BEGIN: Final = "<!-- made by python -m tests.backends.kinds -->\n"
+_END: Final = "<!-- end -->\n"
+_ENCODED: Final = {f"data ({ending.lower()})": ending for ending in ("PNG", "WAV", "GIF")}
+_LEFT_OUT: Final = {"layout", "rate"}  # of an array: the file has them
+_COUNTED: Final = {"data ()", "data", "counts", "limits", "moments"}
+_SHORT: Final = {
+    ("Metric", "step"): "numbered",
+    ("Metric", "value"): "another value",
+    ("Params", "params"): "as text",
+    ("RunFinished", "reason"): "no reason",
+    ("Histogram", "moments"): "with moments",
+}
+_EXEMPT: Final = {
+    "server": "a server's bad days",
+    "poison": "a record that the tracker rejects",
+    "away": "a tracker that is away",
+    "reader": "reading",
+}
 
 
-def _file(content: bytes, ending: str, shape: tuple[int, ...] = ()) -> tuple[bytes, Payload]:
-    return content, Payload("", len(content), format=ending, shape=shape)
+def word(way: Way) -> str:
+    """Say in a word or two what became of a sample."""
+    if way.outcome == "absent":
+        return "nothing"
+    if way.became:
+        return f"as {way.became}"
+    left, said = set(way.differs), list[str]()
+    if "counts" in left:
+        said, left = ["counts"], left - _COUNTED
+    for field in left & {*_ENCODED}:
+        said, left = [_ENCODED[field]], left - {field} - _LEFT_OUT
+    times = ["time"] if "time" in left else []
+    said += [_SHORT.get((way.kind, field), f"all but {field}") for field in sorted(left - {"time"})]
+    return ", ".join([*(said or ["same"]), *times])
 
 
-def _samples() -> Iterator[Sample]:
-    at: dict[str, Any] = {"time": TIME, "name": "a/b", "step": 3}
-    yield Sample("a run", RunStarted(
-        time=TIME, run_id="a run", name="a name", project="a project", tags={"team": "vision"}, note="a note",
-        group="a group", job_type="train",
-    ))  # fmt: skip
-    yield Sample("a value", Metric("a/b", 0.1, 3, TIME))
-    yield Sample("a value without a step", Metric("a/b", 0.1, None, TIME, 0))
-    yield Sample("NaN", Metric("a/b", float("nan"), 3, TIME))
-    yield Sample("an infinite value", Metric("a/b", float("inf"), 3, TIME))
-    yield Sample("params", Params(TIME, {"lr": 0.1, "layers": [1, 2]}))
-    yield Sample("tags", Tags(TIME, {"stage": "final"}))
-    yield Sample("a note", Note(TIME, "another note"))
-    yield Sample("a text", Text(text="a text", **at))
-    content, data = _array((1000,), "float32")
-    yield Sample("a histogram of values", Histogram(data=data, **at), content)
-    yield Sample("counts", Histogram(counts=(1.0, 2.0), limits=(0.0, 0.5, 1.0), **at))
-    content, data = _array((4, 6, 3), "uint8")
-    yield Sample(
-        "an image", Image(data=data, layout="HWC", caption="c", boxes=((0.0, 0.0, 2.0, 2.0),), **at), content
-    )
-    yield Sample("a plot of matplotlib", Figure(data=data, caption="c", **at), content)
-    content, data = _file(b'{"data": [{"type": "scatter", "y": [1, 2]}], "layout": {}}', "plotly.json")
-    yield Sample("a plot of plotly", Figure(data=data, **at), content)
-    content, data = _file(b"<svg/>", "svg")
-    yield Sample("a plot that is a file", Figure(data=data, **at), content)
-    content, data = _array((80,), "int16")
-    yield Sample("a sound", Audio(data=data, rate=8000, caption="c", **at), content)
-    content, data = _file(b"ID3", "mp3")
-    yield Sample("a sound that is a file", Audio(data=data, **at), content)
-    content, data = _array((2, 3, 1, 4, 4), "uint8")
-    yield Sample("a film", Video(data=data, layout="NTCHW", fps=5.0, caption="c", **at), content)
-    content, data = _file(b"<p>hello", "html")
-    yield Sample("a page of HTML", Html(data=data, **at), content)
-    rows = [["cat", 2], ["dog", 3]]
-    content, data = _file(json.dumps({"columns": ["a", "b"], "data": rows}).encode(), "json", (2, 2))
-    yield Sample("a table", Table(data=data, **at), content)
-    curve = {"columns": ["threshold", "fpr", "tpr"], "data": [[0.5, 0.1, 0.9]]}
-    content, data = _file(json.dumps(curve).encode(), "json", (1, 3))
-    yield Sample("a curve or a confusion matrix", Table(data=data, chart="roc_curve", **at), content)
-    yield Sample("a layout", Layout(TIME, (Chart("c", "t", "multiline", ("a", "b")),)))
-    yield Sample(
-        "a metric's definition",
-        Definition(time=TIME, name="a/b", summary=("min",), goal="minimize", step_metric="epoch"),
-        before=(Metric("a/b", 0.5, 3, NOW), Metric("a/b", 0.7, 4, NOW)),
-    )
-    yield from _bundles()
-    yield Sample("records that were lost", Lost(TIME, 3, "no room"))
-    yield Sample("the end", RunFinished(TIME, "FAILED", "ValueError"))
+def found() -> dict[str, dict[str, str]]:
+    """Apply the contract to all backends; return what it finds, by backend and sample, in words."""
+    paths = [str(Path(__file__).with_name(f"{column.module}.py")) for column in COLUMNS.values()]
+    with tempfile.TemporaryDirectory() as directory:
+        results = Path(directory, "results.json")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", plugin.__name__, "-p", "no:randomly"]
+        command += ["--contract-results", str(results), "-k", f"{KINDS} and not Offline", *paths]
+        subprocess.run(command, check=True, cwd=ROOT)
+        return {name: {way.what: word(way) for way in one.ways} for name, one in plugin.read(results).items()}
 
 
-def _bundles() -> Iterator[Sample]:
-    """Make files, and what they are together."""
-    file = Artifact(time=TIME, path="m/w.bin", size=3, digest="")
-    yield Sample("a file", file, b"abc")
-    content, data = _file(b'{"m/w.bin": {"digest": "", "size": 3}}', "json")
-    for kind in ("model", "dataset", "checkpoint"):
-        bundle = Bundle(
-            time=TIME, name="m", kind=kind, path="m", files=1, data=data, aliases=("best",), step=3,
-            metadata={"lr": 0.1},
-        )  # fmt: skip
-        yield Sample(f"a {kind}", bundle, content, before=(file,))
-    yield Sample("a dataset by reference", Bundle(time=TIME, name="m", kind="dataset", reference="s3://a/b"))
+def columns() -> dict[str, dict[str, str]]:
+    """Read what the page says: by backend and sample."""
+    lines = iter(PAGE.read_text("utf-8").splitlines())
+    next(line for line in lines if line.startswith("| kind |"))
+    next(lines)
+    said: dict[str, dict[str, str]] = {name: {} for name in COLUMNS}
+    for line in lines:
+        if not line:
+            break
+        _, what, *words = (cell.strip() for cell in line.strip("|").split(" | "))
+        for name, one in zip(COLUMNS, words, strict=True):
+            said[name][what] = one
+    return said
 
 
-SAMPLES: Final = [*_samples()]
-
-
-def rows(store: Store, below: Path) -> Iterator[str]:
-    """Take every sample everywhere, and say in a row of a table what became of it.
-
-    Args:
-        store: An MLflow store.
-        below: Where journals may be.
-    """
-    usual: set[str] = set()
-    for number, sample in enumerate([Sample("", _RUN), *SAMPLES]):
-        place = below / f"20260101-000000-{number:06x}"
-        place.mkdir(parents=True)
-        sent = _sent(place, sample)
-        file = below / f"{place.name}.memory"
-        store.id = deliver(place, MLFLOW, {**store.options, "user": ""}, sent)
-        found = _found(store, sample)
-        if not sample.what:
-            usual = set(found)  # what every run has
-            continue
-        deliver(place, memory.BACKEND, {"path": str(file)}, sent, again=True)
-        reader = backends.reader(f"journal:{below}")
-        back = [store.events(), [*reader.events(place.name)], memory.stored(file)]
-        kind = type(sample.event)
-        ways = [_way(next(one for one in sent if isinstance(one, kind)), one) for one in back]
-        there = [one for one in found if one not in usual or isinstance(sample.event, RunStarted)]
-        yield f"| {kind.__name__} | {sample.what} | {'<br>'.join(there) or 'nothing'} | {' | '.join(ways)} |"
-
-
-def other_rows(below: Path) -> Iterator[str]:
-    """Make a line of the second table for each sample.
-
-    Args:
-        below: A directory for runs and stores.
-    """
-    where: dict[str, dict[str, str]] = {
-        "aim": {"repo": str(below / "repository"), "artifacts_uri": f"file://{below}/files"},
-        "tensorboard": {"dir": str(below / "logs")},
-        "trackio": {"dir": str(below / "databases")},
-    }
-    for number, sample in enumerate(SAMPLES):
-        place = below / f"20260102-000000-{number:06x}"
-        place.mkdir(parents=True)
-        sent = _sent(place, sample)
-        back: list[list[Event]] = []
-        for name in _OTHERS:
-            backend, options = backends.load(name), where[name]
-            again = place.joinpath("run.json").exists()
-            remote = deliver(place, backend, options, sent, again=again)
-            assert backend.reader is not None
-            reader = backend.reader(options)
-            back.append([*reader.events(remote)])
-            reader.close()
-        kind = type(sample.event)
-        ways = [_way(next(one for one in sent if isinstance(one, kind)), one) for one in back]
-        yield f"| {kind.__name__} | {sample.what} | {' | '.join(ways)} |"
-
-
-def _sent(place: Path, sample: Sample) -> list[Event]:
-    """Keep a sample's bytes in a run's directory, and return the run's events."""
-    digest = blobs.keep_bytes(place, [sample.content])[0]
-    said = [_with_blob(event, digest) for event in (*sample.before, sample.event)]
-    start, *rest = said if isinstance(sample.event, RunStarted) else [_RUN, *said]
-    end = [RunFinished(NOW + 9, "FINISHED")] if isinstance(sample.event, Definition) else []
-    return [msgspec.structs.replace(start, run_id=place.name), *rest, *end]
-
-
-def _with_blob(event: Any, digest: str) -> Event:
-    if isinstance(event, Artifact):
-        return msgspec.structs.replace(event, digest=digest)
-    data = getattr(event, "data", None)
-    return (
-        event
-        if data is None
-        else msgspec.structs.replace(event, data=msgspec.structs.replace(data, digest=digest))
-    )
-
-
-def _found(store: Store, sample: Sample) -> list[str]:
-    """List what there is of a run in MLflow."""
-    run = store.run
-    known = {getattr(event, "path", None) or getattr(event, "name", None) for event in sample.before}
-    found = [f"metric `{name}`" for name in sorted(run.data.metrics) if name not in known]
-    found += [f"param `{name}`" for name in sorted(run.data.params)]
-    found += [f"tag `{name}`" for name in sorted(run.data.tags)]
-    found += [f"`{path}`" for path in store.files() if path not in known]
-    for version in store.client.search_model_versions(f"run_id='{store.id}'"):
-        aliases = ", ".join(store.client.get_registered_model(version.name).aliases)
-        found.append(f"a version of the registered model `{version.name}`, alias `{aliases}`")
-    found += [f"dataset `{used.dataset.name}`" for used in run.inputs.dataset_inputs]
-    if isinstance(sample.event, RunFinished):
-        found.append(f"status `{run.info.status}`, end time")
-    return [*dict.fromkeys(_anonymous(one) for one in found)]
-
-
-def _anonymous(text: str) -> str:
-    """Replace what is another for each record."""
-    for pattern, word in _ANONYMOUS.items():
-        text = re.sub(pattern, word, text)
-    return text
-
-
-def _way(sent: Event, back: list[Event]) -> str:
-    """Say how an event differs when it has come back."""
-    same = [one for one in back if type(one) is type(sent)]
-    if len(same) > 1 and isinstance(sent, Params):  # a relay sends them one by one
-        same = [
-            Params(
-                sent.time, {k: v for one in same if isinstance(one, Params) for k, v in one.params.items()}
-            )
-        ]
-    if not same:
-        start = next(one for one in back if isinstance(one, RunStarted))
-        kept = isinstance(sent, Tags) and sent.tags.items() <= start.tags.items()
-        is_there = kept or (isinstance(sent, Note) and start.note == sent.text)
-        return "in the run's start" if is_there else "nothing"
-    differing = min((_differing(sent, one) for one in same), key=len)
-    return f"all but {', '.join(differing)}" if differing else "the same"
-
-
-def _differing(sent: Any, back: Any) -> list[str]:
-    found: list[str] = []
-    for field in sent.__struct_fields__:
-        one, two = getattr(sent, field), getattr(back, field)
-        if repr(one) == repr(two):
-            continue
-        if isinstance(two, Payload) and (one.format, one.shape) == (two.format, two.shape):
-            continue  # the same file, elsewhere
-        found.append(f"`{field}` ({two.format})" if isinstance(two, Payload) else f"`{field}`")
-    return found
+def page(said: Mapping[str, Mapping[str, str]]) -> str:
+    """Make the page of all backends."""
+    tables = (_kinds(said), _meanings(said), _declared(), _exempt())
+    return _between(PAGE, "\n".join(map("".join, tables)))
 
 
 def lost() -> str:
     """Make the page of MLflow, with the table of what does not survive there."""
-    table = [f"| {one.what} | {one.becomes} |\n" for one in MLFLOW.degradations]
-    return _between(MLFLOW_PAGE, "| what | becomes |\n| --- | --- |\n" + "".join(table))
+    table = [_row(one.what, one.becomes) for one in backends.load("mlflow").degradations]
+    return _between(MLFLOW_PAGE, "".join((*_head("what", "becomes"), *table)))
 
 
-def page(store: Store, below: Path) -> str:
-    """Make the page of all backends."""
-    first = _HEAD + "".join(f"{row}\n" for row in rows(store, below))
-    second = _OTHERS_HEAD + "".join(f"{row}\n" for row in other_rows(below))
-    return _between(PAGE, f"{first}\n{second}")
+def _kinds(said: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    yield from _head("kind", "what is logged", *_linked())
+    for sample in SAMPLES:
+        yield _row(type(sample.event).__name__, sample.what, *(said[name][sample.what] for name in COLUMNS))
 
 
-def _between(page: Path, table: str) -> str:
-    """Put a table in its place on a page."""
+def _meanings(said: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    words = {part for column in said.values() for cell in column.values() for part in cell.split(", ")}
+    unknown = words - {*MEANINGS}
+    assert not unknown, f"MEANINGS does not say what these are: {unknown}"
+    yield from _head("word", "what comes back")
+    yield from (_row(one, meaning) for one, meaning in MEANINGS.items() if one in words)
+
+
+def _declared() -> Iterator[str]:
+    """Tell what the backends say of themselves, to which the contract holds them."""
+    all_of_them = [backends.load(name) for name in COLUMNS]
+    yield "## What is one, what is cut\n\n"
+    yield "Declared by each backend; the contract holds it to that.\n\n"
+    yield from _head("", *_linked())
+    yield _row("points are one if they share", *map(_shared, all_of_them))
+    rows = (f"one time, within {one.rows.seconds:g} s" if one.rows else "its own time" for one in all_of_them)
+    yield _row("what is logged together has", *rows)
+    for what, field in {
+        "characters of a name": "name_length",
+        "of a param": "param_value",
+        "of a tag": "tag_value",
+        "of a note": "note",
+    }.items():
+        yield _row(what, *(_number(getattr(one.limits, field)) for one in all_of_them))
+
+
+def _shared(backend: Any) -> str:
+    """Tell what two points have in common that are one; found by asking `Backend.identity`."""
+    point = Metric("a", 1.0, 3, NOW)
+    others = {
+        "value": Metric("a", 2.0, 3, NOW),
+        "step": Metric("a", 1.0, 4, NOW),
+        "time": Metric("a", 1.0, 3, NOW + 1),
+    }
+    if backend.identity is None:
+        return "all are kept"
+    apart = [field for field, other in others.items() if backend.identity(other) != backend.identity(point)]
+    return ", ".join(["name", *sorted(apart, key=["step", "time", "value"].index)])
+
+
+def _exempt() -> Iterator[str]:
+    """List the promises that are not asked of a backend, with the reasons."""
+    yield "## What is not tested\n\n"
+    yield from _head("backend", "promise", "why it does not apply")
+    for column in (*COLUMNS.values(), OFFLINE):
+        module = importlib.import_module(f"tests.backends.{column.module}")
+        for one in vars(module).values():
+            if isinstance(one, type) and issubclass(one, Contract) and one.__module__ == module.__name__:
+                for what, why in one.exempt.items():
+                    promise = _EXEMPT.get(what) or what.removeprefix("test_").replace("_", " ")
+                    yield _row(column.title, promise, why)
+
+
+def _linked() -> Iterator[str]:
+    return (f"[{column.title}]({name}.md)" for name, column in COLUMNS.items())
+
+
+def _number(characters: int) -> str:
+    return f"{characters:,}" if characters < _WHOLE else "any"
+
+
+def _head(*cells: str) -> Iterable[str]:
+    return _row(*cells), _row(*["---"] * len(cells))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _between(page: Path, made: str) -> str:
+    """Put what is made in its place on a page."""
     before, _, rest = page.read_text("utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table}\n{_END}{after}"
+    return f"{before}{_BEGIN}\n{made}\n{_END}{after}"
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as directory:
-        made = page(Store(Path(directory)), Path(directory, ".tracelet"))
-    PAGE.write_text(made, "utf-8")
+    PAGE.write_text(page(found()), "utf-8")
     MLFLOW_PAGE.write_text(lost(), "utf-8")

@@ -1,29 +1,24 @@
-"""The table of what becomes of each kind of event in each backend says what is found there."""
+"""The page of what becomes of each kind of event is made of its columns, and says all that is declared."""
 
 from pathlib import Path
-
-import pytest
+from typing import Final
 
 from tests.backends import kinds
-from tests.backends.conftest import WARNINGS, Store
+from tracelet import backends
 
-pytestmark = WARNINGS
+FAMILY: Final = Path(backends.__file__).parent
+AGAIN: Final = "write it anew: python -m tests.backends.kinds"
 
 
-def test_every_class_of_event_has_a_sample() -> None:
-    shown = {type(sample.event) for sample in kinds.SAMPLES}
+def test_every_backend_is_a_column() -> None:
+    there = {place.stem for place in FAMILY.iterdir() if not place.name.startswith("_")}
 
-    assert shown == set(kinds.CLASSES)
+    assert {*kinds.COLUMNS} == there
 
 
 def test_the_page_of_mlflow_says_all_that_is_declared() -> None:
-    assert kinds.lost() == kinds.MLFLOW_PAGE.read_text("utf-8"), (
-        "write it anew: python -m tests.backends.kinds"
-    )
+    assert kinds.lost() == kinds.MLFLOW_PAGE.read_text("utf-8"), AGAIN
 
 
-@pytest.mark.slow
-def test_the_page_of_backends_says_what_is_found(store: Store, tmp_path: Path) -> None:
-    made = kinds.page(store, tmp_path / ".tracelet")
-
-    assert made == kinds.PAGE.read_text("utf-8"), "write it anew: python -m tests.backends.kinds"
+def test_the_page_of_backends_is_made_of_its_columns_and_of_what_is_declared() -> None:
+    assert kinds.page(kinds.columns()) == kinds.PAGE.read_text("utf-8"), AGAIN

@@ -58,6 +58,10 @@ class Confirming:
         """Note what was sent."""
         if not self._sent:
             self._moved = time.monotonic()
+        for earlier in self._sent:  # of a file that is replaced, the first content may never be seen
+            if earlier.files.keys() & sent.files.keys():
+                kept = {name: file for name, file in earlier.files.items() if name not in sent.files}
+                earlier.files = kept
         self._sent.append(sent)
 
     @property

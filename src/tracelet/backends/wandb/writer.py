@@ -132,9 +132,10 @@ class Writer:
             return known
         found = Account(session.run.config)
         if known is None or found.revision > known.revision:
-            there = int(session.run.starting_step or 0) > 0 or bool(found.ours)
-            if there and found.ours.get("run_id") != run.run_id:
-                url = session.run.url
+            # Without an account it is ours too: rows may arrive before it, and a relay die in between. More
+            # rows than were planned are somebody else's; the relay sees that.
+            if found.ours and found.ours.get("run_id") != run.run_id:
+                url = without_userinfo(str(session.run.url))
                 raise Refused(
                     f"{url} is a run that tracelet has not written: delete it, then `tracelet sync`"
                 )
@@ -159,11 +160,14 @@ class Writer:
         self._push(session)
 
     def _wanted(self, batch: Sequence[Event]) -> list[tuple[int, Event]]:
-        """Leave out what is there: rows that the server has, and all that finished directories hold."""
+        """Leave out what is there: rows that the server has, and all that finished directories hold.
+
+        Of a row that the server has, the files may be missing: they go by another way, and later.
+        """
         wanted: list[tuple[int, Event]] = []
         for at, event in enumerate(batch):
             if isinstance(event, Placed):
-                if event.row >= self._next:
+                if event.row >= self._next or not (self._offline or isinstance(event.event, Metric)):
                     wanted.append((at, event))
             elif self._directories is None or digest_of(event) not in self._directories.finished.others:
                 wanted.append((at, event))
@@ -175,7 +179,8 @@ class Writer:
         self._let_stand(session, batch)
         others = [event for _, event in batch if not isinstance(event, Placed)]
         for row in rows:
-            self._log(session, row)
+            if row.number >= self._next:
+                self._log(session, row)
             sent.rows = self._next
             sent.files |= row.files
             sent.artifacts += [] if self._offline else [Waiting(made) for made in row.artifacts]
