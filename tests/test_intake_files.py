@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
+import tracelet
 from tests.recording import recorded
 from tests.test_intake import of
 from tracelet.events import Artifact, Bundle, Lost
@@ -366,3 +368,37 @@ def test_a_bundle_keeps_all_its_files_below_its_path(exp: Experiment, tmp_path: 
     assert np.array_equal(np.load(io.BytesIO(files["vectors.npy"])), vectors.numpy())
     assert np.load(io.BytesIO(files["up.npy"])).tolist() == [1.0, 2.0]
     assert (files["metadata.tsv"], files["sprite.png"], files["more/a"]) == (b"a\tb\n", b"png", b"a")
+
+
+def test_durability_record_has_bytes_on_disk_before_the_record_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    monkeypatch.setenv("TRACELET_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("TRACELET_DURABILITY", "record")
+    exp = tracelet.start_experiment("a run", backend="local")
+    directory = exp.directory
+    assert directory is not None
+    synced: set[int] = set()
+    left: set[str] = set()
+
+    def noted(fd: int) -> None:
+        synced.add(os.fstat(fd).st_ino)
+
+    def looked(_: int) -> None:
+        left.update(
+            path.name for path in (directory / "blobs").rglob("*") if path.stat().st_ino not in synced
+        )
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "fdatasync", looked)
+
+    exp.log_image("sample", [[0.0, 0.5]], step=1)
+    exp.log_artifact(tmp_path / "model.bin")
+    exp.log_artifact(b"labels", "labels.bin")
+    exp.log_html("page", "<p>", step=1)
+
+    kept = [path for path in (directory / "blobs").rglob("*") if path.is_file()]
+    exp.stop()
+    assert len(kept) == 4
+    assert left == set()

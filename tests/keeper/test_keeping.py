@@ -274,6 +274,36 @@ def test_what_has_grown_is_brought_to_disk_only_with_durability_second(
     assert synced == ([writer.segment] * 2 if asked else [])  # when it was new, and when it had grown
 
 
+def test_with_durability_second_blobs_are_brought_to_disk_before_the_records_that_name_them(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = new_run(place, durability="second", mode="offline")
+    directory = directory_of(place)
+    synced: list[str] = []
+    files = iter([b"one", b"another", b""])
+    digests: list[str] = []
+    stop = threading.Event()
+
+    def keep(_: Keeper) -> None:
+        if content := next(files):
+            digests.append(blobs.keep_bytes(directory, [content])[0])
+            log(writer, 1)
+        else:
+            stop.set()
+
+    def noted(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    monkeypatch.setattr(os, "fdatasync", noted)
+    monkeypatch.setattr(os, "fsync", noted)
+
+    Keeper(directory, watch=keep).run(stop)
+
+    first, other = synced.index(writer.segment), len(synced) - synced[::-1].index(writer.segment) - 1
+    assert {digests[0], digests[0][:2], "blobs"} <= {*synced[:first]}
+    assert {digests[1], digests[1][:2]} <= {*synced[:other]}
+
+
 def test_blobs_go_once_every_backend_has_the_run(place: Path) -> None:
     file = place / "model.bin"
     file.write_bytes(b"weights")

@@ -40,11 +40,15 @@ class Intake:
         run: Its `run.json`.
         recorder: Where records go.
         life: Tells whether the run has ended.
+
+    Attributes:
+        sync: Whether bytes are on disk before the record that names them.
     """
 
     def __init__(self, directory: Path | None, run: RunFile, recorder: Recorder, life: Life) -> None:
         self.run = run
         self.recorder = recorder
+        self.sync = run.durability == "record"
         self._directory = directory
         self._life = life
         self._ordinals: dict[tuple[str, str], itertools.count[int]] = {}
@@ -174,7 +178,7 @@ class Intake:
     def array(self, what: str, name: str, raw: Raw) -> Payload | None:
         """Write an array's bytes to a blob."""
         try:
-            digest, size = blobs.keep_bytes(self.directory, raw.pieces)
+            digest, size = blobs.keep_bytes(self.directory, raw.pieces, sync=self.sync)
         except OSError as error:
             self.unwritten(what, name, error)
             return None
@@ -189,7 +193,7 @@ class Intake:
         try:
             if not source.is_file():
                 raise OSError(errno.ENOENT, "there is no such file", str(source))
-            digest, size = blobs.keep(self.directory, source)
+            digest, size = blobs.keep(self.directory, source, sync=self.sync)
         except OSError as error:
             self.unwritten(what, error.filename or name, error)
             return None
@@ -200,7 +204,7 @@ class Intake:
 
     def written(self, what: str, name: str, kind: str, write: Callable[[Blob], object]) -> Payload | None:
         """Keep a file that is written here; what `write` raises costs this call only."""
-        kept = attempt(blobs.keep_written, self.directory, write)
+        kept = attempt(lambda: blobs.keep_written(self.directory, write, sync=self.sync))
         if not isinstance(kept, Raised):
             return Payload(*kept, format=kind)
         error = _no_room_in(kept.error)

@@ -185,7 +185,7 @@ def _on_disk(intake: "Intake", what: str, source: Path, place: str | None, *, co
     found: list[Artifact] = []
     try:
         path = blobs.place_of(source.absolute(), place)
-        for one in blobs.artifacts(intake.directory, source, place, copy=copy):
+        for one in blobs.artifacts(intake.directory, source, place, copy=copy, sync=intake.sync):
             intake.event(one)
             found.append(one)
     except ValueError as error:  # a null byte in its name

@@ -5,6 +5,7 @@ A blob is written under a temporary name and renamed when it is whole, before th
 it is appended: a record never names bytes that are not there.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -26,21 +27,23 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 32 * 1024 * 1024  # bytes in memory that are hashed, and then written, in one call
 AWAITED: Final = "awaited"  # the file with the names of backends that a run does not have yet
 CHUNK: Final = 1024 * 1024  # bytes; hashing, reading and writing such a piece releases the GIL
+_CLOCK: Final = 1_000_000_000  # nanoseconds, far more than the times of files are coarse
+_PREFIX: Final = 2  # characters of a digest, which name the directory it lies in
 
 
 def path_of(directory: Path, digest: str) -> Path:
     """Tell where a blob lies in a run's directory."""
-    return directory / "blobs" / digest[:2] / digest
+    return directory / "blobs" / digest[:_PREFIX] / digest
 
 
-def keep(directory: Path, source: Path) -> tuple[str, int]:
-    """Take a snapshot of a file; return its digest and its size in bytes.
+def keep(directory: Path, source: Path, *, sync: bool = False) -> tuple[str, int]:
+    """Take a snapshot of a file; return its digest and its size in bytes. `sync` is `keep_written`'s.
 
     Raises:
         OSError: `source` cannot be read, or there is no room; nothing is left behind.
     """
     with source.open("rb") as reading:
-        return keep_bytes(directory, pieces_of(reading))
+        return keep_bytes(directory, pieces_of(reading), sync=sync)
 
 
 def pieces_of(reading: BinaryIO) -> Iterator[bytes]:
@@ -51,8 +54,8 @@ def pieces_of(reading: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def keep_bytes(directory: Path, pieces: "Iterable[Buffer]") -> tuple[str, int]:
-    """Keep bytes, given in pieces; return their digest and how many they are.
+def keep_bytes(directory: Path, pieces: "Iterable[Buffer]", *, sync: bool = False) -> tuple[str, int]:
+    """Keep bytes, given in pieces; return their digest and how many they are. `sync` is `keep_written`'s.
 
     Pieces are not copied. Each is hashed and written in as few calls as will do: after each the
     interpreter's lock is taken back, for which a busy thread lets one wait 5 ms.
@@ -65,11 +68,18 @@ def keep_bytes(directory: Path, pieces: "Iterable[Buffer]") -> tuple[str, int]:
         for piece in pieces:
             blob.write(piece)
 
-    return keep_written(directory, write)
+    return keep_written(directory, write, sync=sync)
 
 
-def keep_written(directory: Path, write: "Callable[[Blob], object]") -> tuple[str, int]:
+def keep_written(
+    directory: Path, write: "Callable[[Blob], object]", *, sync: bool = False
+) -> tuple[str, int]:
     """Keep what a function writes; return its digest and its size in bytes.
+
+    Args:
+        directory: The run's directory.
+        write: Gets the blob to write to.
+        sync: Whether to wait for the disk (durability "record").
 
     Raises:
         OSError: There is no room; nothing is left behind. Nor is it when `write` raises.
@@ -82,13 +92,47 @@ def keep_written(directory: Path, write: "Callable[[Blob], object]") -> tuple[st
         with new.open("xb", buffering=0) as writing:
             blob = Blob(writing)
             write(blob)
+            if sync:
+                os.fsync(writing.fileno())
         place = path_of(directory, blob.digest.hexdigest())
         if not place.exists():
             place.parent.mkdir(mode=0o700, exist_ok=True)
             new.replace(place)
+            if sync:
+                _to_disk(place.parent)
+                _to_disk(root)
         return blob.digest.hexdigest(), blob.size
     finally:
         new.unlink(missing_ok=True)
+
+
+def to_disk(directory: Path, seen: dict[Path, int]) -> None:
+    """Ask the disk for the blobs that came since the last call (durability "second").
+
+    Args:
+        directory: The run's directory.
+        seen: Kept by the caller from one call to the next: until when each directory's blobs are on disk.
+    """
+    with contextlib.suppress(OSError):  # none yet; or the run is removed meanwhile
+        for below in [path for path in (directory / "blobs").iterdir() if len(path.name) == _PREFIX]:
+            now, changed, before = time.time_ns(), below.stat().st_mtime_ns, seen.get(below, 0)
+            if changed < before:
+                continue
+            for blob in below.iterdir():
+                if blob.stat().st_ctime_ns >= before:
+                    _to_disk(blob)
+            _to_disk(below)
+            _to_disk(below.parent)
+            seen[below] = now - _CLOCK  # what came in the same tick of its clock is looked at again
+
+
+def _to_disk(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a file system that cannot sync a directory
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 class Blob:
@@ -119,7 +163,7 @@ def _write(file: FileIO, part: memoryview) -> None:
 
 
 def artifacts(
-    directory: Path, source: Path, artifact_path: str | None, *, copy: bool = True
+    directory: Path, source: Path, artifact_path: str | None, *, copy: bool = True, sync: bool = False
 ) -> Iterator[Artifact]:
     """Take a snapshot of a file, or of all files below a directory; yield what to record.
 
@@ -129,6 +173,7 @@ def artifacts(
         artifact_path: The directory among the run's artifacts; None: none for a file, the
             directory's own name for a directory.
         copy: False: keep no bytes, only where they are, their size and their time.
+        sync: Whether to wait for the disk (durability "record").
 
     Raises:
         OSError: A file is not there, is no regular file, cannot be read, or there is no room. The
@@ -137,13 +182,13 @@ def artifacts(
     source = source.absolute()
     below = place_of(source, artifact_path)
     if not source.is_dir():
-        yield _artifact(directory, source, below, copy=copy)
+        yield _artifact(directory, source, below, copy=copy, sync=sync)
         return
     failed: list[OSError] = []
     for path in _files(source, directory.parent, failed):
         place = posixpath.join(below, path.relative_to(source).as_posix())
         try:
-            artifact = _artifact(directory, path, place, copy=copy)
+            artifact = _artifact(directory, path, place, copy=copy, sync=sync)
         except OSError as error:
             failed.append(error)
         else:
@@ -179,13 +224,13 @@ def _files(source: Path, shelf: Path, failed: list[OSError]) -> Iterator[Path]:
         yield from (Path(root, name) for name in sorted(names))
 
 
-def _artifact(directory: Path, path: Path, place: str, *, copy: bool) -> Artifact:
+def _artifact(directory: Path, path: Path, place: str, *, copy: bool, sync: bool) -> Artifact:
     now = time.time()
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device may have no end
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     if copy:
-        digest, size = keep(directory, path)
+        digest, size = keep(directory, path, sync=sync)
         return Artifact(time=now, path=place, size=size, digest=digest)
     return Artifact(time=now, path=place, size=found.st_size, reference=str(path), mtime=found.st_mtime)
 

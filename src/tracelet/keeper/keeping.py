@@ -60,6 +60,7 @@ class Keeper:
         self._trainer = Watch(self.run_file.trainer)
         self._movement: Movement | None = None  # watched once the trainer has ended
         self._sizes: dict[str, int] = {}
+        self._synced: dict[Path, int] = {}
         self._here = self.run_file.host == this_host()  # once: a machine may be given another name
         self._saw_it_live = self._trainer_lives()
         self._in_background = patience is None  # else somebody waits for it to end
@@ -179,6 +180,7 @@ class Keeper:
             processes.limit_log(path)
         if self.run_file.durability != "second":
             return
+        blobs.to_disk(self.directory, self._synced)  # before the records that name them
         for name in segments(self.directory):
             with contextlib.suppress(OSError):
                 size = (self.directory / name).stat().st_size
