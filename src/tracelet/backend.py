@@ -239,6 +239,7 @@ class Backend:
         source: Make options of a place to read from, the part behind the colon in
             `mlflow:sqlite:///mlflow.db`.
         scheme: What stands before that colon; the backend's name if empty.
+        examples: Places that `source` takes, one of each sort, for the help of `--from`.
         reader: Make a Reader from options; None while a backend cannot be read.
         attach: Let the user's own calls of the tracker's client, in the training process, land on
             the live run; returns what takes all of it back. Given the run's options.
@@ -267,6 +268,7 @@ class Backend:
     writer: Callable[[Options, BlobPath], Writer] | None
     source: Callable[[str], dict[str, str]] | None = None
     scheme: str = ""
+    examples: tuple[str, ...] = ()
     reader: Callable[[Options], Reader] | None = None
     attach: Callable[[Options, Live], Callable[[], None]] | None = None
     identity: Callable[[Event], Hashable] | None = None

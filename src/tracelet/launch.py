@@ -24,7 +24,7 @@ from tracelet.journal.writer import Writer
 from tracelet.keeper.starting import keeper_lives, start_keeper
 from tracelet.ranks import global_rank
 from tracelet.scrub import without_userinfo
-from tracelet.settings import Resolved, resolve
+from tracelet.settings import Resolved, places_told, resolve
 from tracelet.telling import messages
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def _made(
     if (rank := global_rank(os.environ)) > 0:
         return disabled(name or unnamed, project, f"this is rank {rank}, and rank 0 records"), resolved
     loads = resolved.backend or default_backends()
-    chosen = {load: backends.load(load) for load in loads}
+    with places_told(resolved):
+        chosen = {load: backends.load(load) for load in loads}
     routes = _routes(chosen, resolved)
     targets, secrets = _targets(chosen, resolved, routes, name, project)
     name = name or _told(targets, "name") or unnamed
@@ -209,7 +210,8 @@ def _targets(
     secrets: dict[str, str] = {}
     for load, backend in chosen.items():
         own = resolved.of(backend.name)
-        python = backends.interpreter(backend, own) if resolved.relay == "process" else ""
+        with places_told(resolved, backend.name, backend.variables):
+            python = backends.interpreter(backend, own) if resolved.relay == "process" else ""
         if not python:
             backends.check_client(backend)
         configuration = Configuration(
@@ -222,7 +224,8 @@ def _targets(
             script=(getattr(sys, "argv", None) or [""])[0],
         )
         relayed = backend.writer is not None
-        options = backend.configure(configuration)
+        with places_told(resolved, backend.name, backend.variables):
+            options = backend.configure(configuration)
         if resolved.max_image_size:
             options = {**options, media.SETTING: str(resolved.max_image_size)}
         route = routes.get(backend.name, Route())

@@ -18,12 +18,13 @@ from tests.cli.inside import delivered, inside, rejected
 from tests.cli.making import new_run, running, tracelet
 from tests.conftest import eventually
 from tracelet import backends
-from tracelet.cli import asking, installation, premises, reaching
+from tracelet.cli import asking, doctor, installation, premises, reaching
 from tracelet.cli.findings import Finding
 from tracelet.journal import shelf
 from tracelet.settings.resolving import survey
 
 pytestmark = pytest.mark.slow
+PATIENT = "2m"  # on a busy machine
 
 READABLE = '''
 """A tracker that can be read, or not, as its option says."""
@@ -73,7 +74,7 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(
     before = everything(place)
 
     result = tracelet("doctor", "--json")
-    plain = inside("doctor")
+    plain = inside("doctor", "--timeout", PATIENT)
 
     assert result.code == 0
     assert (result.json["fine"], result.json["problems"]) == (True, 0)
@@ -122,7 +123,7 @@ def test_a_server_that_is_away_is_a_problem_and_its_password_stays_secret(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hunter2@127.0.0.1:{port}")
     (place / ".env").write_text("MLFLOW_TRACKING_TOKEN=hunter3\n")
 
-    result = inside("doctor", "--json")
+    result = inside("doctor", "--json", "--timeout", PATIENT)
 
     assert result.code == 1
     assert "hunter" not in result.out + result.err
@@ -167,11 +168,32 @@ def test_what_hangs_in_a_file_system_is_not_waited_for(place: Path) -> None:
     assert len(findings(result, "shelf")) > 2
 
 
+def test_a_part_that_hangs_ends_no_process_but_the_commands_own(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place.is_dir()
+    let_go = threading.Event()
+
+    def hangs() -> Iterator[Finding]:
+        let_go.wait(60)
+        yield from ()
+
+    for part in ("installed", "of_settings", "of_shelf", "of_processes", "of_backends"):
+        monkeypatch.setattr(doctor, part, lambda *_, **__: iter(()))
+    monkeypatch.setattr(doctor, "installed", hangs)
+
+    result = inside("doctor", "--json", "--timeout", "100ms")  # whoever calls `main` lives on
+    let_go.set()
+
+    assert result.code == 1
+    assert findings(result, "installed") == [("problem", "this did not end in time")]
+
+
 @pytest.mark.parametrize(
     ("file", "level", "what"),
     [
         ("fine", "ok", "readable: its client has no runs yet, in "),
-        ("refused", "problem", "readable: it does not answer as it should: the key http://there is wrong"),
+        ("refused", "problem", "readable: the key http://there is wrong"),
         (
             "broken",
             "problem",
@@ -214,14 +236,29 @@ def test_a_database_of_mlflows_is_looked_at_and_asked(place: Path, monkeypatch: 
     file = place / "mlflow.db"
     absent = _in_time(place)
     MlflowClient(f"sqlite:///{file}").create_experiment("one")
-    there = inside("doctor", "--json")
+    there = inside("doctor", "--json", "--timeout", PATIENT)
     file.write_text("this is no database, and long enough to be taken for one\n" * 100)
-    broken = inside("doctor", "--json")
+    broken = inside("doctor", "--json", "--timeout", PATIENT)
 
     assert [result.code for result in (there, broken)] == [0, 1]
     assert absent[-1].what == f"mlflow: {file} is not there yet; the first delivery makes it"
     assert findings(there, "backends")[-1][1].startswith("mlflow: its client has no runs yet")
     assert findings(broken, "backends")[-1][0] == "problem"
+
+
+def test_a_directory_that_a_tracker_cannot_write_to_is_found(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "file").write_text("")
+    monkeypatch.setenv("TRACELET_BACKEND", "tensorboard")
+    monkeypatch.setenv("TRACELET_TENSORBOARD_DIR", str(place / "file" / "runs"))
+
+    found = [(finding.level, finding.what) for finding in _in_time(place)]
+
+    assert (
+        "problem",
+        f"tensorboard: {place}/file/runs cannot be a directory: {place}/file is a file",
+    ) in found
 
 
 def test_mistaken_settings_are_told_each_with_its_place(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +267,7 @@ def test_mistaken_settings_are_told_each_with_its_place(place: Path, monkeypatch
     (place / "tracelet.toml").write_text('mode = "offlin"\n')
     (place / "pyproject.toml").write_text('[tool.tracelet]\nmode = "offline"\n')
 
-    result = inside("doctor", "--json")
+    result = inside("doctor", "--json", "--timeout", PATIENT)
 
     said = findings(result, "settings")
     assert result.code == 1
@@ -266,7 +303,7 @@ def test_an_interpreter_without_tracelet_is_found(place: Path, monkeypatch: pyte
     monkeypatch.setenv("TRACELET_PYTHON", "/bin/false")
     monkeypatch.setenv("TRACELET_BACKEND", "local")
 
-    result = inside("doctor", "--json")
+    result = inside("doctor", "--json", "--timeout", PATIENT)
 
     assert result.code == 1
     ((level, what),) = [said for said in findings(result, "processes") if "/bin/false" in said[1]]
@@ -276,7 +313,9 @@ def test_an_interpreter_without_tracelet_is_found(place: Path, monkeypatch: pyte
 def test_a_place_where_no_journal_can_be_kept_is_found(place: Path) -> None:
     (place / "file").write_text("")
 
-    by_variable = inside("doctor", "--json", TRACELET_DIR=str(place / "file"), TRACELET_BACKEND="local")
+    by_variable = inside(
+        "doctor", "--json", "--timeout", PATIENT, TRACELET_DIR=str(place / "file"), TRACELET_BACKEND="local"
+    )
     by_option = inside("doctor", "--dir", place / "nothing")
     below = [finding.level for finding in premises.of_shelf(place / "file" / "below", named=False)]
 
@@ -321,7 +360,7 @@ def test_what_a_file_system_cannot_do_is_told_with_its_effect(
 def test_the_json_of_a_finding_says_what_to_do(place: Path) -> None:
     new_run(place)
 
-    result = inside("doctor", "--json", TRACELET_BACKEND="local")
+    result = inside("doctor", "--json", "--timeout", PATIENT, TRACELET_BACKEND="local")
 
     (warned,) = [f for f in json.loads(result.out)["findings"] if f["part"] == "runs" and f["level"] != "ok"]
     assert warned == {

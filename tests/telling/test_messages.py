@@ -17,12 +17,18 @@ import tracelet
 from tests.recording import MEMORY
 from tracelet.journal import shelf, status
 from tracelet.journal.locks import Holder, this_host
+from tracelet.journal.overview import BackendOverview
 from tracelet.journal.status import RunFile, Target
 from tracelet.journal.writer import Writer
 from tracelet.telling import messages
+from tracelet.telling.summary import Summary, hints
 
 FAULTY = "tracelet.testing.faulty:BACKEND"
 LOGGER = logging.getLogger("tracelet")
+NOTHING: Any = {
+    "since": 0.0, "progressed": 0.0, "delivered": 0, "rejected": 0, "merged": 0, "degraded": 0,
+    "id": "", "url": "", "view": "",
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -218,9 +224,22 @@ def test_a_tracker_that_refuses_is_a_warning_that_says_what_to_do(
 
     (warning,) = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
     assert "faulty: 6 records left (refused): the tracker refuses, as a bad day has it" in warning
-    assert "`tracelet sync` delivers what" in warning
-    assert f"`tracelet status {summary.run_id}` tells how far it is" in warning
+    assert warning.endswith(
+        f"nothing more goes to faulty by itself, but all of it is in the journal in {summary.directory}: "
+        f"once the cause is mended, `tracelet sync {summary.run_id}` delivers it"
+    )
     assert not summary.delivered
+
+
+def test_of_one_that_refuses_and_one_that_is_away_each_is_told_what_becomes_of_it() -> None:
+    refused = BackendOverview(name="wandb", state="refused", error="no key", pending=3, **NOTHING)
+    away = BackendOverview(name="mlflow", state="unavailable", error="no route", pending=3, **NOTHING)
+    summary = Summary(run_id="r1", name="r", status="FINISHED", directory="/d", backends=(refused, away))
+
+    refusal, rest = hints(summary, "delivery goes on")
+
+    assert refusal.startswith("nothing more goes to wandb by itself")
+    assert rest == "delivery goes on; `tracelet status r1` tells how far it is"
 
 
 def test_a_second_start_does_not_warn_of_what_it_leaves_to_the_background(
@@ -279,7 +298,7 @@ def test_the_next_start_tells_of_undelivered_runs(caplog: pytest.LogCaptureFixtu
 
     assert (
         "2 earlier runs are not delivered to mlflow, wandb (the oldest began 2026-03-04 05:06); "
-        "`tracelet sync` delivers them" in caplog.messages
+        "`tracelet sync` delivers them, `tracelet status` says what kept them" in caplog.messages
     )
 
 

@@ -91,8 +91,9 @@ def test_a_terminal_shows_what_is_left_and_is_clean_again(run: Path) -> None:
             second = terminal.seen()
         last = terminal.seen()
 
-    assert first == "\rtracelet: 0/60 s, Ctrl-C ends waiting; memory: 201 left (unavailable)"
-    shorter = "\rtracelet: 0/60 s, Ctrl-C ends waiting; memory: 1 left"
+    begun = "\rtracelet: 0/60 s (20 if stuck), Ctrl-C ends waiting; memory:"
+    assert first == f"{begun} 201 left (unavailable)"
+    shorter = f"{begun} 1 left"
     assert second == shorter.ljust(len(first))  # nothing of the longer line stays
     assert last == "\r".ljust(len(shorter)) + "\r"
 
@@ -127,8 +128,23 @@ def test_where_nothing_can_be_drawn_again_there_is_one_message(
             look()
 
     (message,) = caplog.messages
-    assert message == "waiting up to 30 s for deliveries; memory: 201 left (starting); Ctrl-C ends the wait"
+    assert message == (
+        "waiting up to 30 s for deliveries, 20 s if nothing moves; memory: 201 left (starting); "
+        "Ctrl-C ends the wait"
+    )
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("at_once")
+def test_nobody_is_said_to_wait_for_one_that_refuses(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tracelet")
+    status.write_delivery(run, "memory", DeliveryStatus(state="refused", pid=1))
+    caplog.clear()
+
+    with waiting.shown(run, ["memory"], 30) as look:
+        look()
+
+    assert caplog.messages == []
 
 
 @pytest.mark.usefixtures("at_once")

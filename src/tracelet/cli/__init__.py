@@ -13,6 +13,7 @@ import typer
 
 import tracelet
 from tracelet.cli import compare, config, doctor, export, gc, init, ls, rm, show, status, sync
+from tracelet.cli.sources import Readable
 from tracelet.errors import ConfigError, TraceletError
 
 # Without rich's boxes: what is printed on an error is to be read, copied and searched for.
@@ -23,12 +24,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("ls")(ls.ls)
+app.command("ls", cls=Readable)(ls.ls)
 app.command("status")(status.status)
 app.command("sync")(sync.sync)
-app.command("show")(show.show)
-app.command("compare")(compare.compare)
-app.command("export")(export.export)
+app.command("show", cls=Readable)(show.show)
+app.command("compare", cls=Readable)(compare.compare)
+app.command("export", cls=Readable)(export.export)
 app.command("doctor")(doctor.doctor)
 app.command("rm")(rm.rm)
 app.command("gc")(gc.gc)

@@ -18,10 +18,11 @@ import msgspec
 from tracelet import backends
 from tracelet.backend import Backend, Options
 from tracelet.cli.findings import Finding, ok, problem
-from tracelet.errors import BackendError, TraceletError
+from tracelet.errors import BackendError, TraceletError, Unavailable
 
 KNOCKING: Final = 5.0  # seconds
 _NOBODY: Final = frozenset({502, 503, 504})  # a proxy answers, and not the server behind it
+_REFUSED: Final = "mend that: until then it takes nothing, and runs wait in the journal for `tracelet sync`"
 _WAITING: Final = "records wait in the journal until it does; is it started, and is the address right?"
 
 
@@ -83,8 +84,10 @@ def _read(backend: Backend, options: Options) -> Finding:
             first = next(iter(reader.runs(None)), None)
         finally:
             reader.close()
+    except Unavailable as error:
+        return problem(str(error), _WAITING)
     except BackendError as error:
-        return problem(f"it does not answer as it should: {error}", "correct that; then `tracelet sync`")
+        return problem(str(error), _REFUSED)
     except TraceletError as error:
         return problem(str(error))
     what = "has no runs yet" if first is None else "gave a run back"

@@ -26,6 +26,7 @@ from tracelet.keeper.keeping import Keeper
 from tracelet.keeper.processes import child_environment
 
 LOOK: Final = 0.25  # seconds between two looks at a delivery that somebody else does
+KEEPER: Final = b"tracelet.keeper"  # what stands in the command line of a run's own keeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def _wait_for_lock(job: Job, patience: float, interrupt: Interrupt, view: View) 
             return take(job.directory / "keeper.lock")
         except JournalLocked:  # noqa: PERF203  it is the usual case here
             view.look()
-            if job.moved:
+            if job.moved or _is_in_the_way(job):
                 _end_keeper(job.directory)
             elif not job.left:
                 return None
@@ -117,10 +118,27 @@ def _wait_for_lock(job: Job, patience: float, interrupt: Interrupt, view: View) 
     return None
 
 
+def _is_in_the_way(job: Job) -> bool:
+    """Tell whether the run's own keeper only waits, and never does what this job needs.
+
+    Whom it found refusing it does not ask again, and of one that is added it does not know; but for a
+    tracker that is away it waits for minutes.
+    """
+    left = [name for name in job.run.relayed if not status.is_complete(job.directory, name)]
+    states = {name: status.read_delivery(job.directory, name).state for name in left}
+    if not states or any(state not in {"refused", "unavailable"} for state in states.values()):
+        return False
+    return any(name in job.added or states.get(name) == "refused" for name in job.left)
+
+
 def _end_keeper(directory: Path) -> None:
-    """Ask the run's own keeper to end: it tries to reach a place that the run does not go to any more."""
+    """Ask the run's own keeper to end; not another `tracelet sync`, which may hold its lock, too."""
     keeper = holder(directory / "keeper.lock")
-    if keeper.alive:
+    try:
+        command = Path(f"/proc/{keeper.pid}/cmdline").read_bytes()
+    except OSError:  # it is gone, or there is no such file on this system
+        command = KEEPER
+    if keeper.alive and KEEPER in command:
         with contextlib.suppress(OSError):
             os.kill(keeper.pid, signal.SIGTERM)
 

@@ -21,6 +21,7 @@ from tracelet.backend import Backend
 from tracelet.cli.findings import Finding, ok, problem, warning
 from tracelet.errors import ConfigError
 from tracelet.keeper import processes
+from tracelet.settings import places_told
 from tracelet.settings.resolving import Survey, survey
 
 LISTENED: Final = ("torch", "tensorboard", "tensorboardX", "lightning", "pytorch-lightning")
@@ -165,7 +166,8 @@ def _own_python(backend: Backend) -> str:
 def _elsewhere(backend: Backend, python: str) -> Finding:
     """Ask the interpreter that is to deliver to a backend what is installed there."""
     try:
-        found = backends.interpreter(backend, {"python": python})
+        with places_told(surveyed()[0].resolved(), backend.name):
+            found = backends.interpreter(backend, {"python": python})
     except ConfigError as error:
         return problem(f"backend {backend.name}: {error}", "start_logging raises this; correct it")
     return ok(f"backend {backend.name}: {backend.client or 'tracelet'} is installed for {found}")

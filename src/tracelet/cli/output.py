@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NARROW: Final = 12  # characters below which a column is not cut
 GAP: Final = 2  # characters between two columns
+LONG: Final = 300  # characters of an error; some trackers answer with a page of HTML
 STYLES: Final = {
     "delivered": "green",
     "kept": "green",
@@ -66,6 +67,11 @@ def clean(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def brief(text: str, *, whole: bool = False) -> str:
+    """Cut what a tracker said to a length that can be read in passing, unless all of it is asked for."""
+    return text if whole or len(text) <= LONG else f"{text[:LONG]}… (--verbose shows all of it)"
 
 
 def console(*, error: bool = False) -> "Console":

@@ -94,11 +94,17 @@ def _request(asked: Sequence[str], runs: Iterable[RunFile], url: str) -> _Reques
     return _Request(
         loads,
         functools.cache(backends.load),
-        functools.cache(
-            lambda: settings.resolve({"backend_url": url or None}, {}, None, Path.cwd(), os.environ)
-        ),
+        functools.cache(lambda: _resolved(url)),
         url,
     )
+
+
+def _resolved(url: str) -> settings.Resolved:
+    """Ask for the settings that hold here; `url` is what `--backend-url` says."""
+    found = settings.resolve({"backend_url": url or None}, {}, None, Path.cwd(), os.environ)
+    if url:
+        found.sources["backend_url"] = "--backend-url"  # as an error is to call it
+    return found
 
 
 def _one(directory: Path, run: RunFile, request: _Request, *, named: bool) -> Job | Skipped | None:
@@ -174,7 +180,8 @@ def _target(
         The target, and what its relay needs of `.env`: it looks only where the training began.
     """
     own = resolved.of(backend.name)
-    python = backends.interpreter(backend, own)
+    with settings.places_told(resolved, backend.name, backend.variables):
+        python = backends.interpreter(backend, own)
     if not python and interpreter(run) == sys.executable:  # what another one has, its relay will say
         backends.check_client(backend)
     here = Path.cwd()
@@ -191,5 +198,7 @@ def _target(
     relayed = backend.writer is not None
     route = _route(load, backend.name, run, resolved)
     most = max((media.most(target.options) for target in run.targets.values()), default=0)
-    options = {**backend.configure(configuration), **({media.SETTING: str(most)} if most else {})}
+    with settings.places_told(resolved, backend.name, backend.variables):
+        options = backend.configure(configuration)
+    options |= {media.SETTING: str(most)} if most else {}
     return Target(load, options, relayed=relayed, python=python, route=route), lent

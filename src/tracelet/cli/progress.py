@@ -1,14 +1,18 @@
 """How a delivery goes: bars on a terminal, a line for each change elsewhere."""
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tracelet.cli import output
 from tracelet.cli.delivering import Job
 from tracelet.journal import status
+from tracelet.journal.status import DeliveryStatus
+from tracelet.telling.words import span
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+NOTHING: Final = ("waiting", "")  # what a delivery has said that nobody has begun
 
 
 class Silent:
@@ -25,16 +29,25 @@ class Silent:
 
 
 class Lines:
-    """A line when a delivery begins, and one when its state changes for better or worse."""
+    """A line when a delivery begins, and one when its state changes for better or worse.
 
-    def __init__(self) -> None:
+    Args:
+        patience: Seconds for which a tracker that is away is tried again.
+        whole: Whether errors are said whole, however long.
+    """
+
+    def __init__(self, patience: float, *, whole: bool = False) -> None:
+        self._patience = patience
+        self._whole = whole
         self._job: Job | None = None
+        self._before: dict[str, DeliveryStatus] = {}
         self._said: dict[str, tuple[str, str]] = {}
 
     def begin(self, job: Job) -> None:
         """See `View.begin`."""
         self._job = job
-        self._said = {name: _said(job, name) for name in job.left}
+        self._before = {name: status.read_delivery(job.directory, name) for name in job.left}
+        self._said = dict.fromkeys(self._before, NOTHING)
         behind = ", ".join(
             f"{output.count(status.lag(job.directory, name), 'record')} to {name}" for name in self._said
         )
@@ -46,12 +59,14 @@ class Lines:
         if self._job is None:
             return
         for name, before in self._said.items():
-            now = _said(self._job, name)
+            now = _said(self._job, name, self._before[name])
             if now != before:
                 self._said[name] = now
                 state, error = now
                 if state in {"delivering", "unavailable", "refused"}:
-                    output.say(f"  {name}: {state}{': ' * bool(error)}{error}")
+                    again = f", tried again for {span(self._patience)}" if state == "unavailable" else ""
+                    why = f": {output.brief(error, whole=self._whole)}" if error else ""
+                    output.say(f"  {name}: {state}{again}{why}")
 
     def end(self) -> None:
         """See `View.end`."""
@@ -74,6 +89,7 @@ class Bars:
         )
         self._started = contextlib.ExitStack()
         self._job: Job | None = None
+        self._before: dict[str, DeliveryStatus] = {}
         self._tasks: dict[str, TaskID] = {}
         self._totals: dict[str, int] = {}
 
@@ -83,6 +99,7 @@ class Bars:
             self._started.enter_context(self._bars)
         self._job = job
         self._totals = {name: status.backlog(job.directory, name) for name in job.left}
+        self._before = {name: status.read_delivery(job.directory, name) for name in job.left}
         self._tasks = {
             name: self._bars.add_task(f"{job.run.run_id} {output.clean(name)}", total=None, state="")
             for name in self._totals
@@ -98,7 +115,7 @@ class Bars:
             total = self._totals[name] = max(self._totals[name], behind, 1)
             if status.is_complete(self._job.directory, name):
                 behind = 0
-            state, error = _said(self._job, name)
+            state, error = _said(self._job, name, self._before[name])
             text = output.clean(f"{state}: {error}" if error else state)
             self._bars.update(task, total=total, completed=total - behind, state=text)
 
@@ -107,6 +124,9 @@ class Bars:
         self._started.close()
 
 
-def _said(job: Job, name: str) -> tuple[str, str]:
+def _said(job: Job, name: str, before: DeliveryStatus) -> tuple[str, str]:
+    """Say what a delivery does now, and why it fails; what an earlier attempt had left there is no news."""
     said = status.read_delivery(job.directory, name)
-    return said.state if said.pid else "waiting", said.error
+    if said == before or not said.pid:
+        return NOTHING
+    return said.state, said.error if said.state in {"unavailable", "refused"} else ""

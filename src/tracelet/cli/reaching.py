@@ -27,7 +27,7 @@ from tracelet.errors import ConfigError
 from tracelet.journal import shelf
 from tracelet.keeper import processes
 from tracelet.scrub import without_userinfo, without_userinfo_in
-from tracelet.settings import Resolved
+from tracelet.settings import Resolved, places_told
 
 _SQLITE: Final = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)")
 _CREDENTIAL: Final = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|API_?KEY|ACCESS_KEY|USERNAME|NETRC")
@@ -84,9 +84,11 @@ def destination(load: str, resolved: Resolved) -> Destination:
     Raises:
         ConfigError: There is no such backend, its client is missing, or a setting does not fit.
     """
-    backend = backends.load(load)
+    with places_told(resolved):
+        backend = backends.load(load)
     own = resolved.of(backend.name)
-    python = backends.interpreter(backend, own) if resolved.relay == "process" else ""
+    with places_told(resolved, backend.name, backend.variables):
+        python = backends.interpreter(backend, own) if resolved.relay == "process" else ""
     if not python:
         backends.check_client(backend)
     prefixes = tuple(prefix for prefix in (backend.variables, "TRACELET_") if prefix)
@@ -101,7 +103,9 @@ def destination(load: str, resolved: Resolved) -> Destination:
         directory=here,
         script_directory=here,
     )
-    return Destination(load, backend, backend.configure(configuration), environ, python)
+    with places_told(resolved, backend.name, backend.variables):
+        options = backend.configure(configuration)
+    return Destination(load, backend, options, environ, python)
 
 
 def _about(found: Destination) -> Iterator[Finding]:
@@ -111,13 +115,26 @@ def _about(found: Destination) -> Iterator[Finding]:
         yield ok(f"{name}: a run stays in its journal, and is delivered nowhere")
         return
     told = ", ".join(f"{option} {without_userinfo(text)}" for option, text in found.options.items() if text)
-    yield ok(f"{name}: a run of a script in this directory goes to {told or 'its usual place'}")
+    where = f"with {told}" if told else f"as {name}'s own variables and files say"
+    yield ok(f"{name}: a run of a script in this directory is delivered {where}")
     credentials = _credentials(found)
     if credentials:
         yield ok(f"{name}: credentials in effect: {', '.join(credentials)}")
     for text in found.options.values():
         if match := _SQLITE.fullmatch(text):
             yield from _database(name, Path(unquote(match["path"])))
+        elif text.startswith("/"):
+            yield from _directory(name, Path(text))
+
+
+def _directory(name: str, place: Path) -> Iterator[Finding]:
+    """Tell of a directory that cannot be written, or made."""
+    base = next(path for path in (place, *place.parents) if path.exists())
+    if not base.is_dir():
+        yield problem(f"{name}: {place} cannot be a directory: {base} is a file", "choose another place")
+    elif not os.access(base, os.W_OK | os.X_OK):
+        how = "cannot be written" if base == place else f"cannot be made: {base} cannot be written"
+        yield problem(f"{name}: {place} {how}", "change its owner or its mode, or choose another place")
 
 
 def _credentials(found: Destination) -> list[str]:

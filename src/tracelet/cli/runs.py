@@ -27,6 +27,9 @@ Place: TypeAlias = Annotated[
         help="The directory of the runs; by default TRACELET_DIR, or the nearest .tracelet upwards.",
     ),
 ]
+Verbose: TypeAlias = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say what trackers said whole, however long it is.")
+]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,14 +158,18 @@ def _attention(directory: Path, seen: RunOverview) -> list[str]:
     kept = held(directory / "keeper.lock")
     for backend in seen.backends:
         if backend.state == "refused":
-            found.append(f"{backend.name} refused; correct what it says, then `tracelet sync`")
+            again = f"`tracelet sync {seen.run_id}` tries again"
+            found.append(
+                f"{backend.name} refused, and is not asked again by itself; mend the cause, then {again}"
+            )
         elif backend.state == "unavailable":
-            later = "" if kept else "; `tracelet sync` tries again"
-            found.append(f"{backend.name} is unavailable{later}")
+            again = "it is asked again by itself" if kept else f"`tracelet sync {seen.run_id}` tries again"
+            found.append(f"{backend.name} is unavailable; {again}")
         elif backend.state != "finished" and seen.status != "RUNNING" and not kept:
             found.append(f"{backend.name} does not have all of it; `tracelet sync` delivers it")
         if backend.rejected:
-            found.append(f"{backend.name} rejected {backend.rejected:,}")
+            lists = f"`tracelet show {seen.run_id} --rejects` lists what and why"
+            found.append(f"{backend.name} rejected {backend.rejected:,}; {lists}")
     return found
 
 

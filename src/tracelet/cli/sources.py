@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
+from typer.core import TyperCommand
 
 from tracelet import backend, backends
 from tracelet.cli import output
@@ -23,10 +24,37 @@ From: TypeAlias = Annotated[
     typer.Option(
         "--from",
         metavar="SOURCE",
-        help="Where the runs are, if not on this machine's shelf: mlflow:sqlite:///mlflow.db,"
-        " mlflow:http://localhost:5000, journal:DIRECTORY.",
+        help="Where the runs are, if not on this machine's shelf: a tracker, or another directory."
+        " See the list of sources below.",
     ),
 ]
+
+
+class Readable(TyperCommand):
+    """A command with `--from`, whose help ends with the sources that there are.
+
+    They are asked for only then: a command that runs loads no backend that it does not need.
+    """
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # click's, or those that typer brings
+        """Write the sources, as the backends tell of them."""
+        with formatter.section("Sources, for --from"):
+            formatter.write_dl(_sources())
+        super().format_epilog(ctx, formatter)
+
+
+def _sources() -> list[tuple[str, str]]:
+    """List what a source can begin with, and what may follow; another package's backend may be broken."""
+    found: dict[str, str] = {}
+    for name in backends.names():
+        with contextlib.suppress(ConfigError, ImportError, AttributeError):
+            one = backends.load(name)
+            if one.source is None or one.reader is None:
+                continue
+            scheme = one.scheme or name
+            places = ", ".join(f"{scheme}:{place}" for place in one.examples or ("PLACE",))
+            found[f"{scheme}:"] = places if backends.has_client(one) else f"{places} ({one.install})"
+    return sorted(found.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`tracelet status`: how far each backend is, and what keeps it."""
 
+import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 
 from tracelet.cli import completing, output, watching
 from tracelet.cli.output import Column
-from tracelet.cli.runs import Json, Place, Run, look_at, seconds, shelf_at, unrouted
+from tracelet.cli.runs import Json, Place, Run, Verbose, look_at, seconds, shelf_at, unrouted
 from tracelet.errors import JournalCorrupt
 from tracelet.journal import shelf
 from tracelet.journal import status as files
@@ -57,6 +58,7 @@ def status(
             help="How long --watch waits between two looks.",
         ),
     ] = 1.0,
+    verbose: Verbose = False,
     as_json: Json = False,
     place: Place = None,
 ) -> None:
@@ -64,21 +66,21 @@ def status(
     where = shelf_at(place)
     wanted = list(dict.fromkeys(shelf.find(where, name) for name in runs or ()))
     if watch:
-        seen = _watch(where, wanted, interval, as_json=as_json)
+        seen = _watch(where, wanted, interval, as_json=as_json, whole=verbose)
     else:
         seen = look_at(wanted if runs else unsettled(where, ()))
         if as_json:
             output.document(_content(where, seen))
         else:
-            _print(where, seen, named=bool(runs))
+            _print(where, seen, named=bool(runs), whole=verbose)
     if any(run.attention for run in seen):
         raise typer.Exit(1)
 
 
-def _print(where: Path, seen: list[Run], *, named: bool) -> None:
+def _print(where: Path, seen: list[Run], *, named: bool, whole: bool) -> None:
     out = output.console()
     for run in seen:
-        for line in block(run, room=out.width if out.is_terminal else None):
+        for line in block(run, room=out.width if out.is_terminal else None, whole=whole):
             out.print(line)
     if not seen:
         output.nothing_left(any_runs=bool(shelf.runs(where)), where=where)
@@ -86,14 +88,15 @@ def _print(where: Path, seen: list[Run], *, named: bool) -> None:
         _mention_rejects(where, [Path(run.directory) for run in seen])
 
 
-def _watch(where: Path, wanted: list[Path], interval: float, *, as_json: bool) -> list[Run]:
+def _watch(where: Path, wanted: list[Path], interval: float, *, as_json: bool, whole: bool) -> list[Run]:
     """Show what moves until nothing does; give back what was seen last."""
+    drawn = functools.partial(block, whole=whole)
     if as_json:
         view: watching.View = watching.Documents(lambda seen, rates: _content(where, seen, rates))
     elif watching.is_screen():
-        view = watching.Screen(block)
+        view = watching.Screen(drawn)
     else:
-        view = watching.Blocks(block)
+        view = watching.Blocks(drawn)
     settled: set[Path] = set()
     watched = dict.fromkeys(wanted)
 
@@ -153,7 +156,11 @@ def _mention_rejects(where: Path, shown: list[Path]) -> None:
 
 
 def block(
-    run: Run, rates: Mapping[tuple[str, str], float] | None = None, room: int | None = None
+    run: Run,
+    rates: Mapping[tuple[str, str], float] | None = None,
+    room: int | None = None,
+    *,
+    whole: bool = False,
 ) -> "list[Text]":
     """Draw a run's block: a line, a table of its backends, and what is to be said of them.
 
@@ -161,6 +168,7 @@ def block(
         run: The run.
         rates: Records per second, by run and backend; None to leave them out.
         room: Characters that a line has; None for any number.
+        whole: Whether errors are said whole, however long.
     """
     what = f"{run.status}{', offline' if run.mode == 'offline' else ''}"
     head = f"{run.run_id}  {run.name}  ({run.project})  {what}, started {output.moment(run.started)}"
@@ -172,7 +180,9 @@ def block(
             output.line("  it has no backend; `tracelet sync --backend NAME RUN` delivers it to one")
         )
     for backend in run.backends:
-        for what, text in (("error", backend.error), ("page", backend.url), ("view", backend.view)):
+        failed = "error" if backend.state in {"refused", "unavailable"} else "last error"
+        error = output.brief(backend.error, whole=whole)
+        for what, text in ((failed, error), ("page", backend.url), ("view", backend.view)):
             if text:
                 lines.append(output.line(f"  {backend.name} {what}: {text}"))
         if backend.unrouted:

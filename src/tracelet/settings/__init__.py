@@ -5,6 +5,7 @@
     table      the settings, each with its kind, default and meaning
     files      `.env`, `tracelet.toml`, `pyproject.toml`
     resolving  which source wins
+    told       where a value came from, for an error that shows it
     model      `TraceletSettings`, with pydantic
 
 A name that is no setting is an error with a suggestion in code and in toml, a warning in the
@@ -16,11 +17,20 @@ from typing import TYPE_CHECKING
 from tracelet.settings.files import read_dotenv
 from tracelet.settings.resolving import lend_environment, resolve
 from tracelet.settings.table import CONFIG_KEYS, Resolved
+from tracelet.settings.told import places_told
 
 if TYPE_CHECKING:
     from tracelet.settings.model import TraceletSettings
 
-__all__ = ["CONFIG_KEYS", "Resolved", "TraceletSettings", "lend_environment", "read_dotenv", "resolve"]
+__all__ = [
+    "CONFIG_KEYS",
+    "Resolved",
+    "TraceletSettings",
+    "lend_environment",
+    "places_told",
+    "read_dotenv",
+    "resolve",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -231,7 +231,9 @@ class Resolved:
         NICENESS, 10, "How much keeper and relays leave the processor to others: 0, not at all, to 19."
     )
     stop_timeout: float = _is(
-        DURATION, 60.0, "How long the end of a run waits for deliveries that move, at most."
+        DURATION,
+        60.0,
+        "How long the end of a run waits for deliveries that move, at most; for one that stands still, 20 s.",
     )
     linger: float = _is(
         DURATION, 600.0, "How long the keeper tries on after the end of a run while no delivery moves."

@@ -167,12 +167,12 @@ def _say_what_is_left(directory: Path) -> None:
     oldest = time.strftime("%Y-%m-%d %H:%M", time.localtime(min(run.time for run in runs.values())))
     one, least = len(runs) == 1, "at least " if len(runs) >= LOOK_BACK else ""
     _LOG.warning(
-        "%s not delivered to %s (%s %s); `tracelet sync` delivers %s",
+        "%s not delivered to %s (%s %s); `tracelet sync` delivers %s, `tracelet status` says what kept %s",
         "1 earlier run is" if one else f"{least}{len(runs)} earlier runs are",
         words.clean(", ".join(sorted(backends))),
         "it began" if one else "the oldest began",
         oldest,
-        "it" if one else "them",
+        *(("it", "it") if one else ("them", "them")),
     )
 
 

@@ -115,6 +115,13 @@ def hints(summary: Summary, about: str = "`tracelet sync` delivers what is left"
         return found
     if any(backend.rejected for backend in summary.backends):
         found.append(f"`tracelet show {summary.run_id} --rejects` lists what was rejected")
-    if any(backend.state != "finished" for backend in summary.backends if backend.relayed):
+    left = [backend for backend in summary.backends if backend.relayed and backend.state != "finished"]
+    refusing = [words.clean(backend.name) for backend in left if backend.state == "refused"]
+    if refusing:
+        found.append(
+            f"nothing more goes to {' and '.join(refusing)} by itself, but all of it is in the journal in "
+            f"{summary.directory}: once the cause is mended, `tracelet sync {summary.run_id}` delivers it"
+        )
+    if len(left) > len(refusing):
         found.append(f"{about}; `tracelet status {summary.run_id}` tells how far it is")
     return found

@@ -17,6 +17,7 @@ from typing import Final
 
 from tracelet.guard import first
 from tracelet.journal import codec, status
+from tracelet.journal.progress import STALLED
 from tracelet.telling import words
 from tracelet.telling.messages import silenced, tell
 
@@ -25,7 +26,7 @@ LONG: Final = 5.0  # seconds after which a log is told
 EVERY: Final = 0.2  # seconds between two drawings
 EXACT: Final = 64 * 1024  # bytes; up to here records are counted, more are estimated: nobody waits to count
 NOTEBOOK: Final = 100  # characters that fit into a notebook's line
-_MESSAGE: Final = "waiting up to %.0f s for deliveries; %s; Ctrl-C ends the wait"
+_MESSAGE: Final = "waiting up to %.0f s for deliveries%s; %s; Ctrl-C ends the wait"
 
 
 @contextlib.contextmanager
@@ -82,7 +83,8 @@ class _Line:
             return
         self._next = now + EVERY
         if left := _left(self._directory, self._backends):
-            seconds = f"{now - self._began:.0f}/{self._timeout:.0f} s"
+            stuck = f" ({STALLED:.0f} if stuck)" if self._timeout > STALLED else ""
+            seconds = f"{now - self._began:.0f}/{self._timeout:.0f} s{stuck}"
             self._draw(f"tracelet: {seconds}, Ctrl-C ends waiting; {left}")
 
     def clear(self) -> None:
@@ -128,19 +130,20 @@ class _Message:
         self._due = float("inf")
         left = _left(self._directory, self._backends)
         if left and first("waiting", self._directory):  # a training loop may flush at each epoch
-            tell(logging.INFO, _MESSAGE, self._timeout, left)
+            still = f", {STALLED:.0f} s if nothing moves" if self._timeout > STALLED else ""
+            tell(logging.INFO, _MESSAGE, self._timeout, still, left)
 
 
 def _left(directory: Path, backends: Iterable[str]) -> str:
-    """Say what is left: "mlflow: ~12,000 left, wandb: 3 left (unavailable)"."""
+    """Say what is left: "mlflow: ~12,000 left, wandb: 3 left (unavailable)"; nobody waits for a refusal."""
     parts: list[str] = []
     for name in backends:
         size = status.backlog(directory, name)
-        if not size:
+        delivery = status.read_delivery(directory, name)
+        if not size or delivery.state == "refused":
             continue
         exact = size <= EXACT
         number = status.lag(directory, name) if exact else size // codec.FRAME.size
-        delivery = status.read_delivery(directory, name)
         said = words.state(delivery.state) if delivery.pid else "starting"
         text = f"{name}: {'' if exact else '~'}{number:,} left"
         parts.append(text if said == "delivering" else f"{text} ({said})")
