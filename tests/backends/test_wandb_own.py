@@ -42,7 +42,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def login(emulator: WandbServer, monkeypatch: pytest.MonkeyPatch) -> WandbServer:
+def login(emulator: WandbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WandbServer:
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))  # where W&B's interface leaves directories
     for name, text in emulator.environment.items():
         monkeypatch.setenv(name, text)
     emulator.store.runs.clear()
@@ -148,8 +149,9 @@ class TestOnline(Contract):
         assert said["visualize"]["roc"]["panel_config"]["panelDefId"] == "wandb/area-under-curve/v0"
         assert run.problems() == []
 
-    @pytest.mark.usefixtures("login")
-    def test_a_run_of_somebody_elses_is_refused(self, scene: Scene, tmp_path: Path) -> None:
+    def test_a_run_of_somebody_elses_is_refused_and_nothing_is_written_to_it(
+        self, scene: Scene, login: WandbServer, tmp_path: Path
+    ) -> None:
         run = scene.run(Metric("loss", 0.5, 0, BEGAN))
         code = f"""
             import wandb
@@ -158,8 +160,24 @@ class TestOnline(Contract):
         """
         ran(code, tmp_path, WANDB_SILENT="true")
 
-        with pytest.raises(Refused, match="has 1 rows of the run"):
+        before = len(login.operations)
+        with pytest.raises(Refused, match="tracelet has not written: delete it"):
             run.deliver()
+
+        theirs = login.run(run.started.run_id)
+        assert "UpsertBucket" not in [name for name, _ in login.operations[before:]]
+        assert ("tracelet" in theirs.config, theirs.state) == (False, "finished")
+
+    def test_names_that_are_too_long_for_wandb_are_shown_cut_and_come_back_whole(
+        self, scene: Scene, login: WandbServer
+    ) -> None:
+        long = {"name": "n" * 300, "group": "g" * 300, "job_type": "j" * 300}
+        run = scene.run(Metric("loss", 0.5, 0, BEGAN), **long).finish()
+        run.deliver()
+
+        found = login.run(run.started.run_id)
+        assert (found.display_name, found.group, found.job_type) == ("n" * 128, "g" * 128, "j" * 64)
+        assert run.problems() == []
 
     def test_a_row_of_which_all_is_rejected_leaves_no_gap(self, scene: Scene, login: WandbServer) -> None:
         run = scene.run(Metric("loss", 0.5, 0, BEGAN))
@@ -177,6 +195,9 @@ class TestOnline(Contract):
     def test_wrong_credentials_are_refused_and_a_busy_server_is_not(
         self, scene: Scene, login: WandbServer
     ) -> None:
+        import wandb
+
+        wandb.teardown()  # what it was told before is no relay's
         run = scene.run(Metric("loss", 0.5, 0, BEGAN))
 
         for fault in ("unauthorized", "forbidden"):

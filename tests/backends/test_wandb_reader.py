@@ -1,5 +1,6 @@
 """Runs of W&B's own users are read from a server, whole, and nothing is asked or left behind."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,12 @@ import pytest
 
 from tests.backends import wandbs
 from tests.cli.inside import inside
+from tests.emulators.serving import Answer, EmulatedServer, Request
 from tests.emulators.wandb import WandbServer
 from tracelet import backends
 from tracelet.backends.wandb import server as served
 from tracelet.errors import ConfigError, Refused, Unavailable
-from tracelet.events import Metric
+from tracelet.events import Metric, RunStarted
 
 # A run whose steps are far apart, but for some; and one that goes on.
 SPARSE = """
@@ -23,6 +25,13 @@ SPARSE = """
         run.log({"loss": float(step)}, step=step)
     run.finish()
 """
+
+
+class EmulatedPages(EmulatedServer):
+    """A server of something else."""
+
+    def answer(self, request: Request) -> Answer:
+        return Answer(b"<!DOCTYPE html><html><title>Welcome</title></html>", 404 if request.query else 200)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +115,31 @@ def test_a_server_that_lets_nobody_in_refuses(emulator: WandbServer) -> None:
         pytest.raises(Refused, match=r"refuses the API key.*WANDB_API_KEY"),
     ):
         list(reader.runs(None))
+
+
+@pytest.mark.usefixtures("place")
+def test_a_project_that_is_not_there_and_another_key_are_told(
+    emulator: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Refused, match=r"no project tester/nope.*`tracelet ls --from wandb:tester/`"):
+        list(backends.reader(f"wandb:{emulator.url}/tester/nope").runs(None))
+    monkeypatch.setenv("WANDB_API_KEY", "b2" * 20)
+
+    with pytest.raises(Refused, match=r"refuses the API key.*WANDB_API_KEY"):
+        list(backends.reader(f"wandb:{emulator.url}/tester/nope").runs(None))
+
+
+@pytest.mark.usefixtures("place")
+def test_what_answers_with_a_page_is_no_server_of_wandbs(tmp_path: Path) -> None:
+    with contextlib.closing(EmulatedPages()) as pages:
+        pages.start()
+        writer = backends.load("wandb").writer
+        assert writer is not None
+        options = {"mode": "online", "base_url": pages.url, "entity": "tester"}
+        with pytest.raises(Unavailable, match="is no W&B server"):
+            list(backends.reader(f"wandb:{pages.url}/tester/vision").runs(None))
+        with pytest.raises(Unavailable, match="is no W&B server"):
+            writer(options, tmp_path.joinpath).open(RunStarted(time=1.0, run_id="a1", name="n", project="p"))
 
 
 @pytest.mark.usefixtures("place")

@@ -1,5 +1,6 @@
 """The base of the emulators fails as it is told to, and its state outlives a stop."""
 
+import base64
 import contextlib
 import gzip
 import http.client
@@ -15,9 +16,10 @@ import pytest
 
 from tests.conftest import eventually
 from tests.emulators.serving import Answer, EmulatedServer, Kind, Request
-from tests.emulators.wandb import WandbServer
+from tests.emulators.wandb import KEY, WandbServer
 
 UPSERT = b'{"query": "mutation UpsertBucket {}", "variables": {"name": "a", "project": "p"}}'
+LOGIN = {"Authorization": f"Basic {base64.b64encode(f'api:{KEY}'.encode()).decode()}"}
 
 
 class Counter(EmulatedServer):
@@ -164,7 +166,7 @@ def test_the_command_keeps_what_it_was_told(tmp_path: Path) -> None:
         with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             port = int(process.stdout.readline().rpartition(b":")[2])
-            inserted.append(ask(port, "/graphql", UPSERT)[2]["data"]["upsertBucket"]["inserted"])
+            inserted.append(ask(port, "/graphql", UPSERT, **LOGIN)[2]["data"]["upsertBucket"]["inserted"])
             process.terminate()
 
     assert inserted == [True, False]
@@ -176,10 +178,11 @@ def test_lines_take_the_place_of_those_at_their_offset() -> None:
     server = WandbServer()
     server.start()
     try:
-        ask(server.port, "/graphql", UPSERT)
+        assert ask(server.port, "/graphql", UPSERT)[0] == 401
+        ask(server.port, "/graphql", UPSERT, **LOGIN)
         for offset, lines in ((0, ["{}", "{}"]), (1, ['{"x": 1}', "{}"])):
             chunk = {"files": {"wandb-history.jsonl": {"offset": offset, "content": lines}}}
-            ask(server.port, "/files/tester/p/a/file_stream", json.dumps(chunk).encode())
+            ask(server.port, "/files/tester/p/a/file_stream", json.dumps(chunk).encode(), **LOGIN)
     finally:
         server.close()
 

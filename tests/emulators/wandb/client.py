@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=directory,
-        env=environment(server),
+        env=environment(server, WANDB_DIR=str(directory)),  # else its interface leaves directories in /tmp
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -49,12 +50,13 @@ def run(server: WandbServer, code: str, directory: Path) -> str:
 
 def command(server: WandbServer, *arguments: Any) -> str:
     """Run the client's own command line; give what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "wandb", *map(str, arguments)],
-        env=environment(server, WANDB_SILENT="false"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    with tempfile.TemporaryDirectory() as place:  # it keeps a log there
+        done = subprocess.run(
+            [sys.executable, "-m", "wandb", *map(str, arguments)],
+            env=environment(server, WANDB_SILENT="false", TMPDIR=place),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
     return done.stdout + done.stderr

@@ -3,13 +3,17 @@
 import json
 from typing import Any
 
-from tests.emulators.wandb.store import EVENTS, OUTPUT, SUMMARY, Run, Store, made_id
+from tests.emulators.wandb.store import EVENTS, OUTPUT, SUMMARY, Refusal, Run, Store, made_id
 
 Variables = dict[str, Any]
+LONGEST = {"displayName": 128, "groupName": 128, "jobType": 64}  # characters
 
 
 def upsert_bucket(store: Store, told: Variables) -> Any:
     """Make or change a run; what is not named, or is null, stays as it is."""
+    for key, most in LONGEST.items():
+        if len(told.get(key) or "") > most:
+            raise Refusal(500, f"Data too long for {key}: {most} characters at most")
     run = store.by_id(told.get("id")) or store.find(told.get("entity"), told.get("project"), told.get("name"))
     inserted = run is None
     if run is None:

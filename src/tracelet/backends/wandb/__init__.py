@@ -70,6 +70,14 @@ DEGRADATIONS: Final = (
         what="a tag",
         becomes="shown as `name:value`, if that is not longer than 64 characters; read back whole",
     ),
+    Degradation(
+        what="a run's name, or group, of more than 128 characters, or a job type of more than 64",
+        becomes="shown cut; read back whole",
+    ),
+    Degradation(
+        what="`min`, `max` and `mean` of a metric at W&B, where a delivery was interrupted",
+        becomes="those of the points since then, as of a run of W&B's own that is resumed",
+    ),
     Degradation(what="an image's array", becomes="a PNG of 8 bits a channel; NaN is black"),
     Degradation(what="an array of sound or film", becomes="WAV or GIF"),
     Degradation(what="a histogram's values", becomes="counts in bins"),

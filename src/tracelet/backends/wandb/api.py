@@ -4,27 +4,24 @@ The client's service process answers, and repeats a question for days if the ser
 question is asked by a thread of its own, which is left behind if no answer comes.
 """
 
-import contextlib
 import itertools
 import logging
 import math
-import os
 import re
 import shutil
-import socket
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from tracelet.backend import UPLOAD_RATE, Options, patience
 from tracelet.backends.wandb.options import BASE_URL, with_credentials
+from tracelet.backends.wandb.places import environment
+from tracelet.backends.wandb.reaching import ELSEWHERE, is_page, knock
 from tracelet.backends.wandb.session import check_credentials
 from tracelet.errors import BackendError, Refused, Unavailable
 from tracelet.scrub import without_userinfo, without_userinfo_in
@@ -39,6 +36,7 @@ _WORDS: Final = re.compile(
     r"could not find|not found|does not exist|permission|unauthori[sz]ed|forbidden|api[ _]key .*must",
     re.IGNORECASE,
 )
+_HOME: Final = {"WANDB_ERROR_REPORTING": "false"}  # it reports nothing there
 T = TypeVar("T")
 
 
@@ -71,10 +69,10 @@ class Connection:
             # At the exit too, and when nobody has closed this.
             self._remove = weakref.finalize(self, shutil.rmtree, self._place, ignore_errors=True)
         if self._api is None:
-            with _elsewhere(WANDB_CACHE_DIR=self._place):
+            with environment(**_HOME, WANDB_CACHE_DIR=self._place):
                 self._api = self._answer(self._opened, self._patience)
         api = self._api
-        with _elsewhere(WANDB_CACHE_DIR=self._place, WANDB_DIR=self._place):
+        with environment(**_HOME, WANDB_CACHE_DIR=self._place, WANDB_DIR=self._place):
             return self._answer(lambda: work(api), self._patience + size / UPLOAD_RATE)
 
     def each(self, found: Iterable[T], most: int) -> Iterator[T]:
@@ -136,26 +134,13 @@ class Connection:
         _hush()
         url = with_credentials(self.url)
         _log_in(url)
-        self._knock(url)
+        knock(url, client, self._patience)
         return client.Api(overrides={"base_url": url}, timeout=math.ceil(min(_ASKED, self._patience)))
-
-    def _knock(self, url: str) -> None:
-        """Make sure that somebody listens, unless it is a proxy: the client would go on trying.
-
-        Raises:
-            Unavailable: Nobody does.
-        """
-        there = urlsplit(url)
-        host, port = there.hostname or "", there.port or (80 if there.scheme == "http" else 443)
-        if there.scheme in getproxies() and not proxy_bypass(host):
-            return
-        try:
-            socket.create_connection((host, port), self._patience).close()
-        except OSError as error:
-            raise Unavailable(f"{self._shown} cannot be reached: {error}") from None
 
     def _translated(self, error: BaseException) -> BackendError:
         message = without_userinfo_in(" ".join(str(error).split()))[:_LENGTH] or type(error).__name__
+        if is_page(message):
+            return Unavailable(f"{self._shown}: {ELSEWHERE}")
         status = _status(error)
         if status in _LOGIN:
             return Refused(
@@ -212,23 +197,3 @@ def _hush() -> None:
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
-
-
-@contextlib.contextmanager
-def _elsewhere(**there: str) -> Generator[None]:
-    """Have the client, and the service process that it starts, write elsewhere, and report nothing home.
-
-    Args:
-        there: More of the client's variables; they are what they were afterwards.
-    """
-    there["WANDB_ERROR_REPORTING"] = "false"
-    before = {name: os.environ.get(name) for name in there}
-    os.environ.update(there)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

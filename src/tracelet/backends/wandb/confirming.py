@@ -8,9 +8,11 @@ the end             the server's run is not "running" any more
 """
 
 import base64
+import math
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +21,10 @@ from tracelet.backends.wandb.filing import Kept
 from tracelet.backends.wandb.words import ours_of
 from tracelet.errors import Unavailable
 
-POLL: Final = 1.0  # seconds between two questions
+POLL: Final = 0.5  # seconds between two questions, and before the first, while little time has passed
+SELDOM: Final = 5.0  # seconds, when much has, or more is being sent
+MUCH: Final = 5000  # events that are not confirmed; of so many the server is asked more often
+SETTLES: Final = 10.0  # seconds in which the server shows what the client says that it has sent
 STALLS: Final = 3.0  # times the patience without any progress, after which the run is opened again
 NAMES: Final = 50  # files that the server is asked for at once
 _RUNNING: Final = frozenset({"running", "pending"})
@@ -52,12 +57,15 @@ class Confirming:
         self._patience = patience
         self._sent: deque[Sent] = deque()
         self._asked = 0.0
-        self._moved = time.monotonic()
+        self._moved = self._added = time.monotonic()
+        self._flushed = math.inf
 
     def add(self, sent: Sent) -> None:
         """Note what was sent."""
+        self._added = time.monotonic()
+        self._flushed = self._added if sent.ended else math.inf
         if not self._sent:
-            self._moved = time.monotonic()
+            self._moved = self._added
         for earlier in self._sent:  # of a file that is replaced, the first content may never be seen
             if earlier.files.keys() & sent.files.keys():
                 kept = {name: file for name, file in earlier.files.items() if name not in sent.files}
@@ -84,49 +92,83 @@ class Confirming:
             server: W&B's own `Run` of its public interface.
 
         Raises:
-            Unavailable: It has confirmed nothing for long.
+            Unavailable: It has confirmed nothing for long, or does not have what the client has sent.
         """
-        if not self._sent or time.monotonic() - self._asked < POLL:
+        if not self._sent or not self._is_due(time.monotonic()):
             return
         server.load(force=True)
         lines = int(server.historyLineCount or 0)
         revision = int(ours_of(server.config).get("revision", 0))
         running = str(server.state) in _RUNNING
+        self._look_for_files(server)
         while self._sent:
             first = self._sent[0]
             if lines < first.rows or revision < first.revision or (first.ended and running):
                 break
-            if not _has_files(server, first) or not _has_artifacts(first):
+            if first.files or not _has_artifacts(first):
                 break
             self.confirmed = first.through
             self._moved = time.monotonic()
             self._sent.popleft()
         self._asked = time.monotonic()
-        self._check(lines)
+        if self._sent and self._waits_in_vain():
+            missing = _missing(self._sent, lines, revision, running=running)
+            waited = time.monotonic() - self._moved
+            raise Unavailable(f"W&B has confirmed nothing for {waited:.0f} s: {missing}. It is sent again")
 
-    def _check(self, lines: int) -> None:
-        if not self._sent:
-            return
-        first = self._sent[0]
+    def flushed(self) -> None:
+        """Note that the client has ended, and has nothing left that it would send."""
+        self._flushed = time.monotonic()
+
+    def _is_due(self, now: float) -> bool:
+        """Tell whether it is time to ask: the longer nothing has changed, the less often.
+
+        While more is being sent, as a run trains, a question would be about what is on its way.
+        """
+        rests, asked = now - self._added, now - self._asked
+        if self._flushed < math.inf:
+            return asked >= min(max(POLL / 2, (now - self._flushed) / 4), SELDOM)
+        if rests < POLL:
+            ahead = self._sent[-1].through - self.confirmed
+            return asked >= (SELDOM if ahead < MUCH else 2 * POLL)
+        return asked >= min(max(POLL, rests / 4), SELDOM)
+
+    def _look_for_files(self, server: Any) -> None:
+        """Take from what was sent the files that the server lists, up to some that are missing."""
+        wanted = {name: sent.files for sent in self._sent for name in sent.files}
+        names = [*wanted]
+        for at in range(0, len(names), NAMES):
+            some = names[at : at + NAMES]
+            for found in server.files(names=some, per_page=NAMES):
+                name = str(found.name)
+                if name in wanted and _is_same(wanted[name][name], found):
+                    del wanted.pop(name)[name]
+            if not wanted.keys().isdisjoint(some):
+                return
+
+    def _waits_in_vain(self) -> bool:
+        """Tell whether to begin anew: a client that could not say where a file goes has dropped it."""
+        first, now = self._sent[0], time.monotonic()
+        if now - max(self._flushed, self._moved) > min(SETTLES, self._patience) and not first.artifacts:
+            return True
         sizes = [*first.files.values(), *first.artifacts]
-        room = STALLS * self._patience + sum(one.size for one in sizes) / UPLOAD_RATE
-        if time.monotonic() - self._moved > room:
-            raise Unavailable(
-                f"W&B has confirmed nothing for {room:.0f} s: it has {lines} of {first.rows} rows, and does "
-                f"not show {', '.join(first.files) or 'all that was said of the run'}. It is sent again"
-            )
+        return now - self._moved > STALLS * self._patience + sum(one.size for one in sizes) / UPLOAD_RATE
 
 
-def _has_files(server: Any, sent: Sent) -> bool:
-    """Take from what was sent the files that the server lists; tell whether that is all of them."""
-    names = [*sent.files]
-    for at in range(0, len(names), NAMES):
-        some = names[at : at + NAMES]
-        for found in server.files(names=some, per_page=NAMES):
-            wanted = sent.files.get(str(found.name))
-            if wanted is not None and _is_same(wanted, found):
-                sent.files = {name: kept for name, kept in sent.files.items() if name != found.name}
-    return not sent.files
+def _missing(sent: Sequence[Sent], lines: int, revision: int, *, running: bool) -> str:
+    """Say what the server does not have of all that was sent."""
+    rows = max(one.rows for one in sent)
+    found = [f"it has {lines} of {rows} rows"] if lines < rows else []
+    if revision < max(one.revision for one in sent):
+        found.append("it does not show all that was said of the run")
+    if sent[-1].ended and running:
+        found.append("it takes the run for one that goes on")
+    if files := [name for one in sent for name in one.files]:
+        others = f" and {len(files) - 1} other files" if len(files) > 1 else ""
+        found.append(f"it does not list {files[0]}{others}")
+    if any(one.artifacts for one in sent):
+        found.append("an artifact is not there")
+    return ", and ".join(found)
 
 
 def _is_same(wanted: Kept, found: Any) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Generator
 from typing import Final
 
+from tracelet.backends.wandb.reaching import ELSEWHERE, is_page
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.scrub import without_userinfo_in
 
@@ -26,6 +27,7 @@ _PASSING: Final = re.compile(
 _DENIED: Final = re.compile(
     r"\b(?:401|403)\b|unauthori[sz]ed|forbidden|permission|api key|credential|relogin", re.IGNORECASE
 )
+_VERIFYING: Final = re.compile(r"Failed to verify credentials with \S+: ")  # what comes then is why
 _GONE: Final = re.compile(r"\b(?:404|409|410)\b|not found|deleted|could not find", re.IGNORECASE)
 
 
@@ -70,6 +72,9 @@ def _is_clients(error: BaseException) -> bool:
 def _told(message: str, text: str) -> BackendError:
     if "No API key configured" in text:
         return Refused(LOGIN)
+    if is_page(text):
+        return Unavailable(f"W&B does not answer: {ELSEWHERE}")
+    text = _VERIFYING.sub("", text)
     passing = _PASSING.search(text)
     if _DENIED.search(text) and not passing:
         return Refused(

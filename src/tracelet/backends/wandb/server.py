@@ -34,7 +34,15 @@ def runs(connection: Connection, entity: str, project: str) -> Iterator[tuple[st
     )
     for name in projects:
         found = connection.ask(lambda api, path=f"{entity}/{name}": _afresh(api).runs(path, lazy=False))
-        yield from ((entity, about(run)) for run in connection.each(found, _RUNS))
+        try:
+            yield from ((entity, about(run)) for run in connection.each(found, _RUNS))
+        except Refused as error:
+            if "could not find project" not in str(error).lower():
+                raise
+            raise Refused(
+                f"W&B has no project {entity}/{name}, or does not show it to you; "
+                f"`tracelet ls --from wandb:{entity}/` lists what there is"
+            ) from None
 
 
 class Served:

@@ -13,7 +13,6 @@ import netrc
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,16 +21,21 @@ from urllib.parse import urlsplit
 from tracelet.backend import Options, patience
 from tracelet.backends.wandb.failures import LOGIN
 from tracelet.backends.wandb.options import project_of, with_credentials
+from tracelet.backends.wandb.places import environment, load_client, new_place, temporary
+from tracelet.backends.wandb.reaching import knock
 from tracelet.backends.wandb.words import MORE, STEP
 from tracelet.errors import Refused
 from tracelet.events import RunStarted
-from tracelet.journal.locks import process_lives
 
 PATIENCE: Final = 30.0  # seconds that a call of the client may take
+_NAME: Final = 128  # characters of a name, or a group; the server answers more with an error, again and again
+_KIND: Final = 64  # characters of a job type
 INTERVAL: Final = 1.0  # seconds between two sendings; the client takes less for its default, 15
 _OURS: Final = "wandb" not in sys.modules  # else the script uses the client too, in this very process
-_SENDS_ITSELF: Final = "WANDB_ERROR_REPORTING"
-_SERVICE: Final = "WANDB_SERVICE"
+_TRIES: Final = {  # for what is asked without a run; the relay tries again, and says so
+    "WANDB_X_GRAPHQL_RETRY_MAX": "2",
+    "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "2",
+}
 _QUIET: Final[Mapping[str, Any]] = {
     "silent": True,
     "console": "off",
@@ -74,13 +78,39 @@ class Session:
         self.run: Any = None
         self.ends = False
 
-    def begin(self, *, ends: bool) -> None:
-        """Open the run: find it, or make it. `ends` is as the attribute."""
+    def found(self) -> Mapping[str, Any] | None:
+        """Return the config of the run at the server, before anything is written; None if it has no such."""
+        url = with_credentials(self._options.get("base_url", ""))
+        self._own = self._own or new_place(self._started.run_id)
+        with self._alone(), environment(WANDB_DIR=str(self._own)):
+            import wandb
+
+            client: Any = wandb
+            knock(url, client, self._patience)
+            said = self._said()
+            place = {"base_url": url} if url else {}
+            api = client.Api(overrides=place, timeout=math.ceil(self._patience))
+            entity = said.get("entity") or api.default_entity
+            try:
+                run = api.run(f"{entity}/{said['project']}/{self._started.run_id}")
+            except (client.errors.Error, ValueError) as error:
+                if "could not find run" in str(error).lower():
+                    return None
+                raise
+            return dict(run.rawconfig or {})
+
+    def begin(self, *, ends: bool, first: Mapping[str, Any]) -> None:
+        """Open the run: find it, or make it.
+
+        Args:
+            ends: As the attribute.
+            first: What is said of a run that is made, with its very making.
+        """
         self.ends = ends
         offline = self._place is not None
         if not offline:
-            self._own = _new_place(self._started.run_id)
-        with _alone():
+            self._own = self._own or new_place(self._started.run_id)
+        with self._alone():
             import wandb
 
             client: Any = wandb
@@ -106,6 +136,7 @@ class Session:
                     reinit="create_new",
                     settings=client.Settings(**{**_QUIET, **more}),
                     **self._said(),
+                    **first,
                 )
             except BaseException:  # whatever it was, the run must not stay in use
                 _end_client()
@@ -149,18 +180,36 @@ class Session:
         client: Any = wandb
         own: Any = self.run.settings
         place = {"base_url": own.base_url, "entity": self.run.entity, "project": self.run.project}
-        # With the key that is known already: else the client asks the server whether it is one.
-        api = client.Api(overrides=place, timeout=math.ceil(self._patience), api_key=own.api_key)
-        return api.run(f"{self.run.entity}/{self.run.project}/{self.run.id}")
+        with environment(WANDB_DIR=str(self._own)):  # it makes a directory of the run's
+            # With the key that is known already: else the client asks the server whether it is one.
+            api = client.Api(overrides=place, timeout=math.ceil(self._patience), api_key=own.api_key)
+            return api.run(f"{self.run.entity}/{self.run.project}/{self.run.id}")
+
+    @contextlib.contextmanager
+    def temporary(self) -> Generator[None]:
+        """Have temporary files made where the session has its own."""
+        if self._own is None:
+            yield
+            return
+        with temporary(self._own):
+            yield
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Be alone with the client, which is imported."""
+        with alone():
+            load_client(self._started.run_id)  # whose directories outlive the session's
+            with self.temporary():
+                yield
 
     def _said(self) -> dict[str, Any]:
         run, options = self._started, self._options
         said = {
             "project": project_of(options.get("project", "") or run.project),
             "entity": options.get("entity", ""),
-            "name": run.name,
-            "group": run.group or options.get("group", ""),
-            "job_type": run.job_type or options.get("job_type", ""),
+            "name": run.name[:_NAME],
+            "group": (run.group or options.get("group", ""))[:_NAME],
+            "job_type": (run.job_type or options.get("job_type", ""))[:_KIND],
         }
         return {name: value for name, value in said.items() if value}
 
@@ -193,26 +242,18 @@ def _has(found: netrc.netrc, url: str) -> bool:
 
 
 @contextlib.contextmanager
-def _alone() -> Generator[None, None, None]:
+def alone() -> Generator[None]:
     """Start the client's own process as one of ours: not the script's, and one that reports nothing home.
 
-    The environment is as it was afterwards.
+    It says nothing: of a login it would show the address, with what a password in it is.
     """
-    names = (_SENDS_ITSELF, _SERVICE)
-    before = {name: os.environ.get(name) for name in names}
+    there: dict[str, str | None] = {"WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false")}
     if _OURS:
-        os.environ.pop(_SERVICE, None)
-    os.environ.setdefault(_SENDS_ITSELF, "false")
-    try:
+        there |= {"WANDB_SERVICE": None, "WANDB_SILENT": "true", **_TRIES}
+    with environment(**there):
         yield
-    finally:
-        for name, text in before.items():
-            if text is not None:
-                os.environ[name] = text
-            else:
-                os.environ.pop(name, None)
-        if _OURS:
-            logging.getLogger("wandb").propagate = False  # it keeps a log of its own
+    if _OURS:
+        logging.getLogger("wandb").propagate = False  # it keeps a log of its own
 
 
 def _end_client() -> None:
@@ -225,13 +266,3 @@ def _end_client() -> None:
     client: Any = wandb
     if _OURS and client.run is None:
         client.teardown(exit_code=1)
-
-
-def _new_place(run_id: str) -> Path:
-    """Make a directory for a session, and remove those of dead processes that had the same run."""
-    prefix = f"tracelet-wandb-{run_id}-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        owner = left.name.removeprefix(prefix).partition("-")[0]
-        if owner.isdecimal() and not process_lives(int(owner), 0):
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))

@@ -18,7 +18,7 @@ from tracelet.backends.wandb.offline import Directories, digest_of
 from tracelet.backends.wandb.options import DISABLED, OFFLINE, mode_of
 from tracelet.backends.wandb.rows import Row, Rows
 from tracelet.backends.wandb.session import PATIENCE, Session, check_credentials
-from tracelet.backends.wandb.words import STEP, key_of
+from tracelet.backends.wandb.words import STEP, key_of, ours_of
 from tracelet.errors import Refused, Unavailable
 from tracelet.events import Artifact, Bundle, Definition, Event, Metric, Note, RunFinished, RunStarted
 from tracelet.names import NameMap
@@ -42,6 +42,7 @@ class Writer:
         self._directories: Directories | None = None
         self._confirming = Confirming(patience(options, PATIENCE))
         self._server: Any = None
+        self._is_new = False
         self._run: RunStarted | None = None
         self._written = 0
         self._next = 0  # the row that comes next; all before it are there, or sent
@@ -57,6 +58,7 @@ class Writer:
             if self._offline:
                 return self._open_offline(run)
             check_credentials(self._options.get("base_url", ""))
+            self._is_new = self._is_free(run)
             session = self._opened()
             self._server = session.server()
             url = without_userinfo(str(session.run.url or ""))
@@ -106,7 +108,7 @@ class Writer:
         if self._directories is not None and self._account is None:
             self._account = Account(self._directories.finished.config)
         session = self._begun(run, ends=self._account is not None and self._account.ended)
-        known = self._known(session, run)
+        known = self._known(session)
         if known.ended and not session.ends:
             self._end()
             session = self._begun(run, ends=True)
@@ -121,24 +123,50 @@ class Writer:
 
     def _begun(self, run: RunStarted, *, ends: bool) -> Session:
         session = Session(self._options, run, Path(self._options["dir"]) if self._offline else None)
-        session.begin(ends=ends)
+        session.begin(ends=ends, first=self._first(run) if self._is_new else {})
+        self._is_new = False
         self._session = session
         return session
 
-    def _known(self, session: Session, run: RunStarted) -> Account:
+    def _is_free(self, run: RunStarted) -> bool:
+        """Tell whether the server has no such run yet.
+
+        Raises:
+            Refused: It has one that is somebody else's: a run of ours is made with our account of it.
+        """
+        session = Session(self._options, run)
+        try:
+            config = session.found()
+        finally:
+            session.end()
+        if config is not None and ours_of(config).get("run_id") != run.run_id:
+            raise Refused(
+                f"W&B has a run {run.run_id} that tracelet has not written: delete it, then `tracelet sync`"
+            )
+        return config is None
+
+    def _first(self, run: RunStarted) -> dict[str, Any]:
+        """Return what a run is made with."""
+        account = Account({})
+        account.begin(run)
+        said = {
+            "config": account.changes(),
+            "tags": account.words(self._tags),
+            "notes": run.note or self._options.get("notes", ""),
+        }
+        return {name: value for name, value in said.items() if value}
+
+    @property
+    def _tags(self) -> list[str]:
+        return self._options.get("tags", "").split(",")
+
+    def _known(self, session: Session) -> Account:
         """Return our account of the run: what we had, or what the server has if that is more."""
         known = self._account
         if known is not None and self._offline:
             return known
         found = Account(session.run.config)
         if known is None or found.revision > known.revision:
-            # Without an account it is ours too: rows may arrive before it, and a relay die in between. More
-            # rows than were planned are somebody else's; the relay sees that.
-            if found.ours and found.ours.get("run_id") != run.run_id:
-                url = without_userinfo(str(session.run.url))
-                raise Refused(
-                    f"{url} is a run that tracelet has not written: delete it, then `tracelet sync`"
-                )
             known = self._account = found
         elif found.revision < known.revision:
             known.repeat()
@@ -175,7 +203,8 @@ class Writer:
 
     def _write(self, batch: list[tuple[int, Event]]) -> None:
         session, sent = self._opened(), Sent(through=0)
-        rows = [*self._made(session, batch)]
+        with session.temporary():
+            rows = [*self._made(session, batch)]
         self._let_stand(session, batch)
         others = [event for _, event in batch if not isinstance(event, Placed)]
         for row in rows:
@@ -188,7 +217,8 @@ class Writer:
             if isinstance(event, Artifact):
                 sent.files |= self._filing.artifact(session, event)
             elif isinstance(event, Bundle):
-                made = self._filing.bundle(session, event, self._server)
+                with session.temporary():
+                    made = self._filing.bundle(session, event, self._server)
                 sent.artifacts += [] if self._offline else [Waiting(made)]
         sent.revision = self._say(session, others)
         self._note(others)
@@ -241,7 +271,7 @@ class Writer:
         changes = known.changes()
         if not changes:
             return
-        words = known.words(self._options.get("tags", "").split(","))
+        words = known.words(self._tags)
         if words != tuple(session.run.tags or ()):
             session.run.tags = words
         session.run.config.update(changes, allow_val_change=True)
@@ -262,6 +292,7 @@ class Writer:
         directory = session.directory.parent
         ended = known is not None and known.ended
         session.end(CODES.get(str(known.ours.get("status")), 1) if known is not None and ended else 0)
+        self._confirming.flushed()
         if self._directories is not None and ended:
             self._directories.finish(directory)
 
