@@ -1,5 +1,6 @@
 """What ClearML, or its server, will not do: what is refused, what is rejected, and what waits."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,9 +14,9 @@ from tracelet import backends
 from tracelet.backend import Configuration, Reader
 from tracelet.backends.clearml.session import beside
 from tracelet.errors import ConfigError, Refused, Rejected, Unavailable
-from tracelet.events import Event, Metric, Params
+from tracelet.events import Artifact, Event, Metric, Params
 from tracelet.testing.contract.scene import BEGAN, Scene, points
-from tracelet.testing.proxy import FaultProxy
+from tracelet.testing.proxy import FaultProxy, free_port
 
 BACKEND: Final = backends.load("clearml")
 SCALAR: Final = "training_stats_scalar"
@@ -196,11 +197,80 @@ def test_where_a_run_goes_is_chosen_without_the_server(tmp_path: Path) -> None:
         "api_host": "http://two:8008"
     }
     assert configured({}, files_host="s3://bucket/place") == {"files_host": "s3://bucket/place"}
+    assert configured({"CLEARML_TASK_ID": "the task of an agent"}) == {"parent": "the task of an agent"}
     assert configured({"CLEARML_OFFLINE_MODE": "1", "CLEARML_CACHE_DIR": "/cache"}) == {
         "offline": "/cache/offline"
     }
-    with pytest.raises(ConfigError, match="is no address"):
-        configured({}, api_host="somewhere")
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "said"),
+    [
+        ({"api_host": "somewhere"}, {}, "clearml_api_host='somewhere' is no address"),
+        ({"backend_url": "host:8008"}, {}, "backend_url='host:8008' is no.*Did you mean 'http://host:8008'"),
+        ({}, {"CLEARML_API_HOST": "u:secret@host:8008"}, "CLEARML_API_HOST='host:8008' is no address"),
+        ({}, {"CLEARML_FILES_HOST": "files"}, "CLEARML_FILES_HOST='files' is no address"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_at_once(
+    settings: dict[str, str],
+    environ: dict[str, str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    told = Configuration(
+        settings=settings, environ=environ, project="", directory=tmp_path, script_directory=tmp_path
+    )
+
+    with pytest.raises(ConfigError, match=said):
+        BACKEND.configure(told)
+    if environ:
+        with pytest.raises(ConfigError, match=said):
+            backends.reader("clearml:")
+
+
+def test_a_server_that_is_away_is_told_of_in_a_line(scene: Scene) -> None:
+    port = free_port()
+    scene.options = {"api_host": f"http://127.0.0.1:{port}"}
+    run = scene.run()
+
+    with pytest.raises(Unavailable) as raised:
+        scene.writer(run).open(run.started)
+
+    assert str(raised.value) == f"no ClearML server answers at 127.0.0.1:{port}: Connection refused"
+
+
+def test_a_file_server_gets_the_credentials_of_its_address_and_nobody_else_does(
+    scene: Scene, emulator: ClearML, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Guarded(EmulatedServer):
+        def answer(self, request: Request) -> Answer:
+            asked.append(request.headers.get("authorization", ""))
+            return emulator.answer(request) if asked[-1] == wanted else Answer(b"who are you?", 401)
+
+    asked: list[str] = []
+    wanted = f"Basic {base64.b64encode(b'us er:p@ss').decode()}"
+    guarded = Guarded()
+    guarded.start()
+    monkeypatch.setenv("CLEARML_FILES_HOST", guarded.url.replace("://", "://us%20er:p%40ss@") + "/")
+    run = scene.run()
+    run.log(run.keep(Artifact(time=BEGAN, path="notes/a.txt", size=0), b"a note"))
+    run.finish()
+
+    run.deliver()
+    scene.reader().download(run.remote, "notes/a.txt", tmp_path / "back")
+    guarded.close()
+
+    assert (tmp_path / "back").read_bytes() == b"a note"
+    assert set(asked) == {wanted}
+    said = [
+        repr(emulator.tasks.by_id),
+        *(path.read_text("latin-1") for path in run.directory.rglob("*") if path.is_file()),
+    ]
+    assert [text for text in said if "p@ss" in text or "p%40ss" in text] == []
 
 
 def test_the_other_servers_are_beside_the_api() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +12,9 @@ import pytest
 
 from tests.backends.clearmls import asked, serving
 from tests.emulators.clearml import ClearML
-from tests.journal.support import DEEP
 from tracelet import backends
 from tracelet.backend import Reader
+from tracelet.errors import Refused
 from tracelet.events import (
     Artifact,
     Bundle,
@@ -217,7 +218,6 @@ def test_what_clearmls_own_users_have_logged_is_read(reader: Reader, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DEEP, reason="it waits for Task.init, and long: TRACELET_TESTS_DEEP=1 runs it")
 def test_what_clearml_captures_beside_a_run_is_there_once(
     scene: Scene, emulator: ClearML, tmp_path: Path
 ) -> None:
@@ -246,6 +246,19 @@ def test_a_clone_of_a_task_is_another_run(scene: Scene, emulator: ClearML) -> No
     assert len(emulator.events.of(run.remote, SCALAR)) == 6
     assert emulator.events.of(clone["id"], SCALAR) == []
     assert run.problems() == []
+
+
+def test_a_parent_that_is_another_trackers_is_kept_and_not_shown(scene: Scene, emulator: ClearML) -> None:
+    first = scene.run().finish()
+    first.deliver()
+    runs = [scene.run(*points("loss", range(3)), parent=one).finish() for one in (first.remote, "0" * 32)]
+
+    for run in runs:
+        run.deliver()
+
+    shown = [emulator.tasks.by_id[run.remote].get("parent") or "" for run in runs]
+    assert shown == [first.remote, ""]
+    assert [run.problems() for run in runs] == [[], []]
 
 
 def test_tags_that_somebody_gives_a_task_stay(scene: Scene, emulator: ClearML) -> None:
@@ -298,6 +311,31 @@ def test_two_artifacts_of_one_name_are_apart(scene: Scene, tmp_path: Path) -> No
     assert back == {"a/model.bin": b"a/model.bin", "b/model.bin": b"b/model.bin"}
 
 
+def test_files_may_go_to_a_directory_and_leave_nothing_elsewhere(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLEARML_CACHE_DIR")
+    for variable in ("HOME", "TMPDIR"):
+        (tmp_path / variable).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    scene.options = {"files_host": f"file://{tmp_path}/files"}
+    run = scene.run()
+    run.log(run.keep(Artifact(time=BEGAN, path="notes/a.txt", size=0), b"a note"))
+    run.log(run.keep(Image(time=BEGAN, name="cat", data=Payload("", 0, format="png"), step=3), png(4, 4)))
+    run.finish()
+
+    run.deliver()
+
+    assert run.problems() == []
+    assert [path.suffix for path in sorted((tmp_path / "files").rglob("*")) if path.is_file()] == [
+        ".txt",
+        ".png",
+    ]
+    left = [path for variable in ("HOME", "TMPDIR") for path in (tmp_path / variable).iterdir()]
+    assert left == []
+
+
 def test_what_is_too_long_for_its_place_is_a_file_and_comes_back(scene: Scene, tmp_path: Path) -> None:
     run = scene.run(Text(time=BEGAN, name="long", text="größer " * 4000, step=1))
     rows = {"columns": ["a", "b"], "data": [[at, f"row {at} of a large table" * 3] for at in range(15_000)]}
@@ -332,15 +370,16 @@ def test_a_source_is_a_project_or_everything(reader: Reader, scene: Scene) -> No
 
     listed = {
         source: [found.id for found in backends.reader(source).runs(None)]
-        for source in ("clearml:one/deep", "clearml:other", "clearml:nowhere", "clearml:")
+        for source in ("clearml:one/deep", "clearml:other", "clearml:")
     }
 
     ids = [run.remote for run in runs]
     assert listed == {
         "clearml:one/deep": ids[:1],
         "clearml:other": ids[1:],
-        "clearml:nowhere": [],
         "clearml:": ids,
     }
     assert [found.project for found in reader.runs(None)] == ["one/deep", "other"]
     assert msgspec.to_builtins([*reader.runs("other")])[0]["name"] == "run 2"
+    with pytest.raises(Refused, match=r"no project called 'othr'; there are one, one/deep, other\. Did you"):
+        list(backends.reader("clearml:othr").runs(None))

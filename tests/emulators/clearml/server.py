@@ -29,6 +29,9 @@ ACCESS_KEY: Final = "access"
 SECRET_KEY: Final = "secret"  # noqa: S105  of the emulator
 API_VERSION: Final = "2.30"
 _CALL: Final = re.compile(r"^/(?:v(?P<version>[\d.]+)/)?(?P<service>[a-z_]+)\.(?P<action>[a-z_]+)$")
+# `Task.init` forks a process for its reports, in a process that has threads: the child may find a lock taken
+# for ever, and its parent waits for it without an end; where all goes well, it takes 17 seconds to close.
+_CONFIGURED: Final = "sdk { development { report_use_subprocess: false } }\n"
 _PART: Final = re.compile(rb'name="(?P<name>[^"]*)"')
 _STATUSES: Final = {
     "started": "in_progress",
@@ -68,14 +71,15 @@ class ClearML(EmulatedServer):
 
     def environment(self, home: Path) -> dict[str, str]:
         """Return the variables with which the client reports here, and touches only `home`."""
-        (home / "empty.conf").touch()
+        configured = home / "clearml.conf"
+        configured.write_text(_CONFIGURED, "utf-8")
         return {
             "CLEARML_API_HOST": self.url,
             "CLEARML_WEB_HOST": self.url,
             "CLEARML_FILES_HOST": self.url,
             "CLEARML_API_ACCESS_KEY": ACCESS_KEY,
             "CLEARML_API_SECRET_KEY": SECRET_KEY,
-            "CLEARML_CONFIG_FILE": str(home / "empty.conf"),
+            "CLEARML_CONFIG_FILE": str(configured),
             "CLEARML_CACHE_DIR": str(home / "cache"),
         }
 

@@ -173,6 +173,7 @@ class Archives:
 
     def __init__(self, place: Path) -> None:
         self.web = self.files = ""
+        self.shown = str(place)
         self._place = place
         self._places: dict[str, Path] = {}
 

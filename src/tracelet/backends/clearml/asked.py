@@ -53,6 +53,11 @@ class Sink(Asked, Protocol):
 class Source(Asked, Protocol):
     """What a Reader asks besides."""
 
+    @property
+    def shown(self) -> str:
+        """What it is called in a message."""
+        ...
+
     def pages(self, name: str, what: str, /, **asked: Any) -> Iterator[dict[str, Any]]:
         """Give all that a question of several pages is answered with."""
         ...

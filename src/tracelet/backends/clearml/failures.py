@@ -5,8 +5,10 @@ When in doubt it is "not now": then nothing is lost.
 
 import contextlib
 import errno
+import re
+import urllib.parse
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.scrub import without_userinfo, without_userinfo_in
@@ -15,10 +17,14 @@ LOGIN: Final = (
     "call `clearml-init`, or set CLEARML_API_HOST, CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY; "
     "then `tracelet sync`"
 )
+_THEN: Final = re.compile(r"[,;] then `tracelet sync`$")
 _LENGTH: Final = 800  # characters of a foreign message that are kept
 _LASTING: Final = frozenset({errno.ENOENT, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL})
 _DATA: Final = (TypeError, ValueError, ArithmeticError, LookupError, AssertionError)
 _NETWORK: Final = frozenset({"requests", "urllib3", "http", "socket", "ssl"})
+_NO_ADDRESS: Final = frozenset({
+    "MissingSchema", "InvalidSchema", "InvalidURL", "LocationParseError", "LocationValueError",
+})  # fmt: skip
 _ELSEWHERE: Final = 300
 _BAD: Final = 400
 _UNAUTHORIZED: Final = 401
@@ -54,6 +60,10 @@ class Failed(Unavailable):
     """The server has failed, which may pass, or be the fault of what it was given."""
 
 
+class Gone(Refused):
+    """A task that was named is not there."""
+
+
 @contextlib.contextmanager
 def mapped(*, opening: bool = False) -> Generator[None, None, None]:
     """Let only `BackendError` out.
@@ -70,6 +80,16 @@ def mapped(*, opening: bool = False) -> Generator[None, None, None]:
         elif opening and isinstance(meaning, Rejected):
             meaning = Refused(str(meaning))
         raise meaning from None  # the original's traceback may show a password
+
+
+@contextlib.contextmanager
+def asking() -> Generator[None, None, None]:
+    """Let only `Unavailable` and `Refused` out, where something is read: no delivery waits for anything."""
+    try:
+        with mapped(opening=True):
+            yield
+    except Refused as error:
+        raise Refused(_THEN.sub("", str(error))) from None
 
 
 def translated(error: BaseException) -> BackendError:
@@ -90,6 +110,38 @@ def translated(error: BaseException) -> BackendError:
     if isinstance(error, OSError):
         return Rejected(message) if error.errno in _LASTING else Unavailable(message)
     return Rejected(message) if isinstance(error, _DATA) else Unavailable(message)
+
+
+def unanswered(url: str, error: Exception) -> BackendError:
+    """Return what it means that a request got no answer: in a line, without the client's way there."""
+    cause = _innermost(error)
+    if type(cause).__name__ in _NO_ADDRESS:
+        return Refused(
+            f"{without_userinfo(url)!r} is no address of ClearML's; it takes one such as "
+            "'http://localhost:8008', in CLEARML_API_HOST or ~/clearml.conf, then `tracelet sync`"
+        )
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    said = getattr(cause, "strerror", None) or _shown(cause) or type(cause).__name__
+    return Unavailable(f"no ClearML server answers at {parts.hostname}:{port}: {said}")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Find the failure that others are made of, as urllib3 and requests do."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in seen:
+        seen.append(found)
+        inside = (getattr(found, "reason", None), *found.args, found.__cause__, found.__context__)
+        found = next((one for one in inside if _is_networks(one)), None)
+    return seen[-1]
+
+
+def _is_networks(error: object) -> TypeGuard[BaseException]:
+    kind = type(error)
+    return isinstance(error, BaseException) and (
+        isinstance(error, OSError) or kind.__module__.partition(".")[0] in _NETWORK
+    )
 
 
 def check(answer: Any, what: str) -> None:
@@ -113,7 +165,7 @@ def check(answer: Any, what: str) -> None:
     if not meta and code not in _OF_DATA:
         raise Unavailable(message)  # what a proxy says
     if subcode in _NO_TASK:
-        raise Refused(f"the task is not at ClearML any more, {message}")
+        raise Gone(f"the task is not at ClearML any more, {message}")
     raise Answered(message, code, subcode)
 
 
@@ -123,6 +175,11 @@ def check_file(answer: Any, what: str) -> None:
     if code < _ELSEWHERE:
         return
     message = f"{what}: {_shown(answer.reason or answer.text)} ({code})"
+    if code == _UNAUTHORIZED:
+        raise Refused(
+            f"ClearML's file server does not take these credentials, {message}: if it has its own, set "
+            "CLEARML_FILES_HOST=https://USER:PASSWORD@HOST, then `tracelet sync`"
+        )
     _check_code(answer, code, message)
     raise Unavailable(message) if code >= _FAILED else Rejected(message)
 

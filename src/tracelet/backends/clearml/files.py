@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracelet.backends.clearml.failures import check_file
 from tracelet.errors import Refused, Rejected, Unavailable
+from tracelet.scrub import without_userinfo
 
 if TYPE_CHECKING:
     from tracelet.backends.clearml.session import Connection
@@ -90,7 +91,7 @@ def fetch(connection: "Connection", url: str, to: Path) -> None:
     answer = connection.transport.send("get", url, headers=connection.headers(url), stream=True)
     with answer:
         try:
-            check_file(answer, url)
+            check_file(answer, without_userinfo(url))
         except Rejected as error:
             raise Refused(f"ClearML has not the bytes of it: {error}") from None
         with to.open("wb") as file:
@@ -143,7 +144,7 @@ def _pieces(answer: Any, url: str) -> Iterator[bytes]:
     try:
         yield from answer.iter_content(_PIECE)
     except OSError as error:  # as all exceptions of requests are
-        raise Unavailable(f"{url} was cut off: {type(error).__name__}") from None
+        raise Unavailable(f"{without_userinfo(url)} was cut off: {type(error).__name__}") from None
 
 
 def _handed_over(url: str, source: Path | bytes) -> str:
@@ -163,11 +164,19 @@ def _handed_over(url: str, source: Path | bytes) -> str:
 
 
 def _brought(url: str, to: Path) -> None:
-    """Have the client bring a file from a bucket or a directory."""
+    """Have the client bring a file from a bucket or a directory.
+
+    It is not asked for its cache's copy, which would stay, and is an old one where a file was replaced.
+    """
     from clearml import StorageManager
 
     manager: Any = StorageManager
-    found = manager.get_local_copy(remote_url=url, extract_archive=False)
-    if not found or not Path(found).is_file():
-        raise Refused(f"ClearML's client finds nothing at {url}")
-    shutil.copyfile(found, to)
+    if ".." in url.split("/"):  # the client would make a path of it
+        raise Refused(f"{url!r} is no address of a file")
+    with tempfile.TemporaryDirectory(prefix="tracelet-") as place:
+        found = manager.download_file(
+            url, local_folder=place, overwrite=True, skip_zero_size_check=True, silence_errors=True
+        )
+        if not found or not Path(found).is_file():
+            raise Refused(f"ClearML's client finds nothing at {url}")
+        shutil.copyfile(found, to)  # it may be the file itself, and no copy

@@ -1,25 +1,27 @@
 """Reading runs from ClearML's server or from archives: all of a task, never a sample; see `found`."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from tracelet.backend import Options, RunSummary
 from tracelet.backends.clearml.asked import Source
-from tracelet.backends.clearml.failures import mapped
+from tracelet.backends.clearml.failures import asking
 from tracelet.backends.clearml.found import CONSOLE, History, Recent
 from tracelet.backends.clearml.options import ARCHIVE, OFFLINE, PROJECT
 from tracelet.backends.clearml.said import mapping, objects
 from tracelet.backends.clearml.tasks import STATUSES
 from tracelet.backends.clearml.titles import project_of
-from tracelet.errors import Refused
+from tracelet.errors import Refused, suggestion
 from tracelet.events import Event
 
 _SUMMARY: Final = (
     "id", "name", "type", "status", "started", "created", "tags", "comment", "parent", "project.name",
     "configuration.tracelet",
 )  # fmt: skip
+
+LISTED: Final = 20  # projects that an error names
 
 
 class Reader:
@@ -35,7 +37,7 @@ class Reader:
         wanted = project or self._only or None
         if project and self._only and project != self._only:
             return
-        with mapped(opening=True):
+        with asking():
             self._connection.open()
             asked: dict[str, Any] = {
                 "order_by": ["created"],
@@ -44,8 +46,6 @@ class Reader:
             }
             if wanted is not None:
                 asked["project"] = self._projects(wanted)
-                if not asked["project"]:
-                    return
             listed = [*self._connection.pages("tasks.get_all_ex", "tasks", **asked)]
         for task in listed:
             summary = self._summary(task)
@@ -54,10 +54,10 @@ class Reader:
 
     def events(self, run: str) -> Iterator[Event]:
         """See `Reader.events`."""
-        with mapped(opening=True):
+        with asking():
             found = self._history(run).events()
         while True:
-            with mapped(opening=True):
+            with asking():
                 event = next(found, None)
             if event is None:
                 return
@@ -69,7 +69,7 @@ class Reader:
         Raises:
             Refused: The run has no such file.
         """
-        with mapped(opening=True):
+        with asking():
             history = self._history(run)
             content = history.content(path)
             if content is None and path == CONSOLE:
@@ -116,12 +116,19 @@ class Reader:
             return Path(place, "file").read_bytes()
 
     def _projects(self, wanted: str) -> list[str]:
-        """Find a project by its name."""
-        name = project_of(wanted)
-        found = self._connection.pages(
+        """Find a project by its name.
+
+        Raises:
+            Refused: There is none.
+        """
+        listed = self._connection.pages(
             "projects.get_all", "projects", only_fields=["id", "name"], search_hidden=True
         )
-        return [str(one["id"]) for one in found if one.get("name") in {name, wanted}]
+        names = {str(one["id"]): str(one.get("name") or "") for one in listed}
+        found = [own for own, name in names.items() if name in {project_of(wanted), wanted}]
+        if not found:
+            raise Refused(unknown_project(wanted, self._connection.shown, names.values()))
+        return found
 
     def _summary(self, task: dict[str, Any]) -> RunSummary:
         told = {**task, "project": _project_name(task)}
@@ -147,6 +154,14 @@ def _asked(options: Options) -> Source:
     from tracelet.backends.clearml.session import Connection
 
     return Connection(options)
+
+
+def unknown_project(project: str, place: str, known: Iterable[str]) -> str:
+    """Say that there is no project of a name."""
+    names = sorted(filter(None, known))
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    there = f"there are {', '.join(names[:LISTED])}{more}" if names else "it has none"
+    return f"{place} has no project called {project!r}; {there}.{suggestion(project, names)}"
 
 
 def _project_name(task: dict[str, Any]) -> str:

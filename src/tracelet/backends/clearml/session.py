@@ -7,6 +7,7 @@ each wait. For that `Session._send_request` is replaced, which is private: where
 own is used, and the relay's patience is what ends a wait.
 """
 
+import base64
 import contextlib
 import io
 import logging
@@ -21,11 +22,11 @@ from typing import Any, Final
 import msgspec
 
 from tracelet.backend import UPLOAD_RATE, Options, patience
-from tracelet.backends.clearml.failures import Answered, Failed, check
+from tracelet.backends.clearml.failures import Answered, Failed, check, unanswered
 from tracelet.backends.clearml.files import Files, fetch
 from tracelet.backends.clearml.said import objects
 from tracelet.errors import Refused, Unavailable
-from tracelet.scrub import without_userinfo
+from tracelet.scrub import restore_userinfo, without_userinfo
 
 CONNECTING: Final = 10.0  # seconds
 ANSWERING: Final = 30.0  # seconds that the server may be silent
@@ -34,6 +35,7 @@ _PAGES: Final = 500  # tasks; the server's own limit
 _PORTS: Final = {"web": "8080", "files": "8081"}
 _HOSTS: Final = {"web": "app", "files": "files"}
 _API_PORT: Final = "8008"
+_ENCODER: Final = msgspec.json.Encoder()
 _NOWHERE: Final = frozenset({404, 405})  # what a server answers that has no API
 
 
@@ -80,8 +82,7 @@ class Transport:
         try:
             return self._http.request(method, url, timeout=timeout, allow_redirects=method == "get", **more)
         except OSError as error:  # as all exceptions of requests are
-            place = without_userinfo(url).partition("?")[0]
-            raise Unavailable(f"no answer from {place}: {type(error).__name__}: {_short(error)}") from None
+            raise unanswered(url, error) from None
 
     def close(self) -> None:
         """Let go of connections."""
@@ -109,7 +110,7 @@ class Connection:
     def __init__(self, options: Options) -> None:
         self._options = options
         self.transport = Transport(patience(options, ANSWERING))
-        self.files = self.web = ""
+        self.files = self.web = self._login = ""
         self._session: Any = None
 
     def open(self) -> None:
@@ -142,7 +143,7 @@ class Connection:
 
     def add(self, events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """Add events, as many as there are; return what the server says."""
-        body = b"\n".join(map(msgspec.json.encode, events))
+        body = _ENCODER.encode_lines(events).rstrip(b"\n")
         name = "events.add_batch"
         return self._data(name, self._send(name, body, "application/json-lines"))
 
@@ -177,13 +178,20 @@ class Connection:
 
     def headers(self, url: str) -> dict[str, str]:
         """Return what a request to a URL needs, if that is a server of ClearML's and not a stranger's."""
-        ours = any(host and (url + "/").startswith(host.rstrip("/") + "/") for host in (self.files, self.api))
+        if self._login and _is_below(url, self.files):
+            return {"Authorization": self._login}
+        ours = _is_below(url, self.files) or _is_below(url, self.api)
         return dict(self._session.add_auth_headers({})) if ours else {}
 
     @property
     def api(self) -> str:
         """The URL of the server."""
         return str(self._session.host)
+
+    @property
+    def shown(self) -> str:
+        """What it is called in a message."""
+        return without_userinfo(self.api)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -207,12 +215,18 @@ class Connection:
             raise Unavailable(f"{name}: an answer that is none of ClearML's") from None
 
     def _find_hosts(self) -> None:
-        for name in ("files", "web"):
-            given = self._options.get(f"{name}_host", "") or os.environ.get(
-                f"CLEARML_{name.upper()}_HOST", ""
-            )
-            # Without credentials: what is said of an address lies in files, and at the tracker.
-            setattr(self, name, without_userinfo((given or self._found(name)).rstrip("/")))
+        files, web = self._host("files"), self._host("web")
+        # Without credentials: what is said of an address lies in files, and at the tracker.
+        self.files, self.web = without_userinfo(files), without_userinfo(web)
+        self._login = _basic(files)
+
+    def _host(self, name: str) -> str:
+        """Find an address, with the credentials that the environment has for it."""
+        variable, chosen = f"CLEARML_{name.upper()}_HOST", self._options.get(f"{name}_host", "")
+        own, given = (
+            os.environ.get(one, "").strip().rstrip("/") for one in (f"TRACELET_{variable}", variable)
+        )
+        return restore_userinfo(chosen, (own, given)) if chosen else given or self._found(name).rstrip("/")
 
     def _found(self, name: str) -> str:
         if self._options.get("api_host", ""):
@@ -231,6 +245,19 @@ def beside(api: str, name: str) -> str:
     if parts.port is not None and str(parts.port) == _API_PORT:
         return f"{parts.scheme}://{host}:{_PORTS[name]}"
     return re.sub(r"://api\.", f"://{_HOSTS[name]}.", api) if host.startswith("api.") else ""
+
+
+def _is_below(url: str, host: str) -> bool:
+    return bool(host) and f"{url}/".startswith(f"{host.rstrip('/')}/")
+
+
+def _basic(url: str) -> str:
+    """Return the header that says the credentials in an address; empty if there are none."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in {"http", "https"} or parts.username is None:
+        return ""
+    pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def _session(transport: Transport, host: str) -> Any:
@@ -313,7 +340,3 @@ def quiet() -> Generator[None, None, None]:
     ):
         warnings.simplefilter("ignore")
         yield
-
-
-def _short(error: object) -> str:
-    return " ".join(str(error).split())[:300]

@@ -12,7 +12,7 @@ from tracelet.backends.clearml import about as abouts
 from tracelet.backends.clearml import titles
 from tracelet.backends.clearml.about import About
 from tracelet.backends.clearml.asked import Asked
-from tracelet.backends.clearml.failures import Answered, Failed, is_locked, locked
+from tracelet.backends.clearml.failures import Answered, Failed, Gone, is_locked, locked
 from tracelet.backends.clearml.said import items, objects
 from tracelet.errors import Rejected, Unavailable
 from tracelet.events import Event, RunFinished, RunStarted, Status
@@ -187,7 +187,7 @@ class Tasks:
             made = self._connection.call(
                 "tasks.create", **fields, **({"parent": run.parent} if run.parent else {})
             )
-        except Answered:
+        except (Answered, Gone):
             if not run.parent:
                 raise
             made = self._connection.call("tasks.create", **fields)  # no task of that id is here
