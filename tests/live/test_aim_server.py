@@ -7,7 +7,6 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import pytest
@@ -62,14 +61,6 @@ def black_hole() -> Iterator[FaultProxy]:
 @pytest.mark.skipif(not DEEP, reason="it takes minutes: TRACELET_TESTS_DEEP=1 runs it")
 class TestAimServer(ServerContract):
     backend = BACKEND
-    exempt: ClassVar = (
-        {}
-        if DEEP
-        else {
-            "test_whichever_answer_is_lost_nothing_is_doubled": "it takes a minute, since Aim asks a hundred "
-            "questions to open a run: TRACELET_TESTS_DEEP=1 runs it",
-        }
-    )
 
     @pytest.fixture
     def options(self, aim_server: AimServer, tmp_path: Path) -> Options:
@@ -124,6 +115,20 @@ def test_a_writer_that_died_is_followed_by_one_that_doubles_nothing(server: AimS
 
     assert died.returncode == -signal.SIGKILL
     assert [event for event in read(server.options, found) if isinstance(event, Metric)] == points(20)
+
+
+def test_a_writer_that_lost_its_server_is_followed_by_one_that_waits_for_no_lock(server: AimServer) -> None:
+    lost = writer(server.options)
+    lost.open(run(7))
+    lost.write(points(5))
+
+    following = writer({**server.options, "patience": "8"})  # a server waits ten seconds for a lock
+    found = following.open(run(7)).id
+    following.write(points(10))
+    following.close()
+    lost.close()
+
+    assert [event for event in read(server.options, found) if isinstance(event, Metric)] == points(10)
 
 
 def test_a_server_that_dies_is_unavailable_and_has_everything_once_it_is_back(server: AimServer) -> None:

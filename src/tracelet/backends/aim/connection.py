@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 
 from tracelet.backends.aim.failures import translated
 from tracelet.backends.aim.options import REMOTE, repository_name, with_credentials
-from tracelet.errors import JournalLocked, Refused, Rejected, Unavailable
+from tracelet.errors import BackendError, JournalLocked, Refused, Rejected, Unavailable
 from tracelet.journal.locks import take
 from tracelet.scrub import without_userinfo
 
@@ -35,6 +35,9 @@ LEAVING: Final = 20.0  # seconds for taking leave of it
 _MAKING: Final = 60.0  # seconds to wait for a process that makes the same repository
 _LOOK: Final = 0.1  # seconds between two looks
 _LOCK: Final = ".tracelet.lock"
+# What a client of Aim's asks a server for. Of one that was given up, something may be freed later, on any
+# thread, by a finalizer that is not found: Aim takes runs of one hash for one, also of several clients.
+_QUESTIONS: Final = ("run_instruction", "get_resource_handler", "release_resource", "disconnect")
 T = TypeVar("T")
 
 
@@ -133,7 +136,8 @@ class Connection:
         try:
             return work()
         except BaseException as error:  # noted, and raised again
-            if not isinstance(translated(error), Rejected):
+            meaning = error if isinstance(error, BackendError) else translated(error)
+            if not isinstance(meaning, Rejected):
                 self._broken = True
                 # Now, while the error holds on to what Aim would ask the server to free.
                 _detach(self.repo, self._client, self.place)
@@ -166,6 +170,8 @@ class Connection:
             unused, direct = self._client.get_queue(), _Direct()
             self._client.get_queue = lambda: direct
             unused.stop()
+            if desk is not None:
+                _free_there(self._client, desk)
             # One message for several points: `together` opens and ends it, and not each point.
             self.repo.atomic_track = _at_once
 
@@ -187,12 +193,35 @@ class Connection:
         self.repo = self.run = self._client = self._desk = None
         if self.remote:
             _detach(repo, client, self.place)
+        for name in _QUESTIONS if client is not None else ():
+            setattr(client, name, _nothing)
         if desk is not None:  # it may do something still, or for ever, and make more meanwhile
             desk.stop(lambda: _detach(repo, client, self.place) if self.remote else None)
 
 
+def _free_there(client: Any, desk: "_Desk") -> None:
+    """Have the thread of a client ask for what is to be freed at its server.
+
+    Python frees what is garbage on any thread, which would wait for the server, or hang.
+    """
+    release: Any = getattr(client, "release_resource", None)
+
+    def released(*of: Any) -> None:
+        if desk.is_here:
+            release(*of)
+        else:
+            desk.later(lambda: release(*of))
+
+    if release is not None:
+        client.release_resource = released
+
+
 def _at_once(_: object) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Do nothing."""
 
 
 class _Direct:
@@ -214,12 +243,22 @@ class _Desk:
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._last: Callable[[], None] = lambda: None
-        threading.Thread(target=self._serve, name="tracelet-aim", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="tracelet-aim", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is its thread."""
+        return threading.current_thread() is self._thread
 
     def do(self, work: Callable[[], T], seconds: float) -> T:
         future: Future[T] = Future()
         self._work.put((work, future))
         return future.result(seconds)
+
+    def later(self, work: Callable[[], Any]) -> None:
+        """Do something when there is time, whatever comes of it; never, once it has ended."""
+        self._work.put((work, Future()))
 
     def stop(self, last: Callable[[], None]) -> None:
         """End it, once it has done what it does; until then its thread may end with the process."""

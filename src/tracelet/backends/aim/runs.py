@@ -10,7 +10,6 @@ from tracelet.backends.aim.params import ROOT
 from tracelet.errors import Unavailable
 
 _SOON: Final = 5.0  # seconds until a new run is in the list of a repository, which is half a second old
-
 _STALE: Final = 0.6  # seconds after which that list has been made anew
 
 
@@ -27,16 +26,28 @@ def opened(repo: Any, wanted: str, uid: str, began: float) -> Any:
         uid: Our own id of it.
         began: When it began.
     """
-    if not repo.run_exists(wanted):
+    is_there = _exists(repo, wanted)
+    if not is_there:
         if not _prepared(repo, wanted, began):
             wanted = _found(repo, uid)
         elif not _exists_soon(repo, wanted):
             raise Unavailable(f"Aim does not list the run {wanted}, which was just made")
-    run = _writable(repo, wanted)
+    # A server that waits for a lock answers nobody meanwhile, for ten seconds; and the one of a relay that
+    # has lost its connection stays for five minutes. Only one at a time writes to a run of ours.
+    run = _forced(repo, wanted) if is_there and repo.is_remote_repo else _writable(repo, wanted)
     resources: Any = getattr(run, "_resources", None)
     if hasattr(resources, "set_run_end_time"):
         resources.set_run_end_time = lambda: None  # closing a run does not end it: `RunFinished` does
     return run
+
+
+def _exists(repo: Any, wanted: str) -> bool:
+    if repo.run_exists(wanted):
+        return True
+    if not repo.is_remote_repo:
+        return False
+    threading.Event().wait(_STALE)  # the list may be older than what a relay has made that died just now
+    return bool(repo.run_exists(wanted))
 
 
 def _prepared(repo: Any, wanted: str, began: float) -> bool:
@@ -79,6 +90,12 @@ def _listed(repo: Any, uid: str) -> str:
     return ""
 
 
+def _forced(repo: Any, wanted: str) -> Any:
+    from aim.sdk.run import BasicRun
+
+    return BasicRun(run_hash=wanted, repo=repo, force_resume=True)
+
+
 def _writable(repo: Any, wanted: str) -> Any:
     from aim.sdk.errors import RunLockingError
     from aim.sdk.run import BasicRun  # unlike `Run` it neither watches the machine nor swallows errors
@@ -88,8 +105,7 @@ def _writable(repo: Any, wanted: str) -> Any:
     try:
         return BasicRun(**given)
     except (RunLockingError, Timeout):
-        # Left by a relay that was killed: only one at a time writes to a run of ours.
-        return BasicRun(**given, force_resume=True)
+        return BasicRun(**given, force_resume=True)  # left by a relay that was killed
     except Exception as error:  # a server's lock that is taken is a bare `Exception`
         if not repo.is_remote_repo or "lock" not in str(error).lower():
             raise
