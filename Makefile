@@ -3,15 +3,18 @@ PYTHON ?= python3
 N ?= 50
 BIN := .venv/bin
 VENV := .venv/installed
-PYTEST := $(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# The modules that hold a backend to its contract.
+CONTRACTS = $(shell grep -lrE --include='*.py' '^class Test.*Contract' tests)
 
-.PHONY: help demo test quick lint bench crash
+.PHONY: help demo test quick contract lint bench crash
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        train a small network and show what arrived in MLflow"
 	@echo "make test        every test"
 	@echo "make quick       the tests that need no server, kill nothing and are not slow"
+	@echo "make contract    all promises of all backends, with those that \`make test\` leaves out"
 	@echo "make lint        style, types, import contracts, dependencies, spelling"
 	@echo "make bench       the table of figures in bench/README.md"
 	@echo "make crash N=50  kill trainer, keeper and relay N times, on the way to each tracker; nothing may be"
@@ -35,6 +38,9 @@ test: $(VENV)
 
 quick: $(VENV)
 	$(PYTEST) -m "not live and not crash and not slow"
+
+contract: $(VENV)
+	TRACELET_TESTS_DEEP=1 $(PYTEST) --timeout 1200 $(CONTRACTS)
 
 lint: $(VENV)
 	$(BIN)/ruff check .

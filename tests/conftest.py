@@ -18,6 +18,11 @@ GRACE: Final = 10.0  # seconds that a process has to end by itself once its test
 FOREIGN: Final = ("MLFLOW_", "WANDB_", "CLEARML_", "TRACELET_", "SLURM_", "OMPI_COMM_WORLD_")
 ROLE: Final = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK"}
 
+# Tests start hundreds of processes: each would compile the library anew, and with two workers on few
+# processors the threads of one process would wait for those of another.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A failing example is tried first the next time; tests change the directory it would be kept in.
 hypothesis.configuration.set_hypothesis_home_dir(Path(__file__).parents[1] / ".hypothesis")
 # The machine decides how long an example takes, and no test asserts a time.

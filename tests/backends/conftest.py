@@ -21,6 +21,7 @@ from tracelet.testing.proxy import FaultProxy
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+HERE = Path(__file__).parent
 BACKEND = backends.load("mlflow")
 NOW = 1_700_000_000.123
 RUN = RunStarted(
@@ -38,6 +39,9 @@ RUN = RunStarted(
 # SQLAlchemy, pydantic and others, by way of MLflow.
 WARNINGS = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
 
+# For scripts that log models: MLflow loads each one in another process, to see which packages it needs.
+NO_INFERENCE = {"MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT": "0"}
+
 
 # Promises that take long with each backend, and are left to TRACELET_TESTS_DEEP=1; some by their parameters.
 MUCH = {
@@ -54,12 +58,26 @@ MUCH = {
 MUCH_OF_OURS = {"test_what_people_log_with_mlflow_is_read_whole": ("server",)}
 
 
+# Modules whose every test has a process or a server. They are slow, but for a few promises; the quick loop
+# asks the whole contract of the others: of MLflow, of what writes files, of tracelet's own.
+BUSY = {"test_aim", "test_aim_own", "test_clearml", "test_wandb", "test_wandb_own", "test_wandb_relay"}
+QUICK = {
+    "test_a_bad_record_loses_only_itself",
+    "test_a_batch_that_is_written_twice_is_there_once",
+    "test_a_run_that_is_not_there_is_refused",
+    "test_every_kind_of_event_arrives_or_is_declared_absent",
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what takes long with each backend."""
+    """Leave out what takes long with each backend, and mark what the quick loop leaves out."""
     for item in items:
-        modes = None if DEEP else (MUCH | MUCH_OF_OURS).get(getattr(item, "originalname", ""))
+        name = getattr(item, "originalname", "")
+        modes = None if DEEP else (MUCH | MUCH_OF_OURS).get(name)
         if modes is not None and (not modes or item.name.partition("[")[2].rstrip("]") in modes):
             item.add_marker(pytest.mark.skip(reason="it takes long: TRACELET_TESTS_DEEP=1 runs it"))
+        if item.path.parent == HERE and item.path.stem in BUSY and name not in QUICK:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.backends.conftest import WARNINGS
+from tests.backends.conftest import NO_INFERENCE, WARNINGS
 from tests.conftest import eventually
 from tracelet.journal import shelf, status
 from tracelet.journal.locks import held
@@ -70,7 +70,8 @@ def started(directory: Path, code: str, name: str = "train") -> "subprocess.Pope
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "TRACELET_MLFLOW_ATTACH_TIMEOUT": "200"},  # the machine may be busy
+        # the machine may be busy
+        env={**os.environ, **NO_INFERENCE, "TRACELET_MLFLOW_ATTACH_TIMEOUT": "200"},
     )
 
 

@@ -1,6 +1,7 @@
 """How a run of Lightning ends, and what happens where it trains in several processes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from tracelet.events import Metric, Params, RunFinished
 from tracelet.journal.reader import Reader
 
 pytestmark = pytest.mark.slow
+
+# How torch's own process ends now and then, also without tracelet, where threads of gloo's outlive the fit.
+ABORTED: Final = "terminate called without an active exception"
 
 SCRIPT: Final = """
 import os, signal, sys, tracelet
@@ -53,6 +57,14 @@ if __name__ == "__main__":
 
 def run(how: str, place: Path) -> list[object]:
     """Train in a process of its own; read what the only run of it holds."""
+    for _ in range(3):
+        if (found := attempted(how, place)) is not None:
+            return found
+    pytest.fail(f"torch aborts each time: {ABORTED}")
+
+
+def attempted(how: str, place: Path) -> list[object] | None:
+    """See `run`; None where torch has aborted."""
     (place / "train.py").write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "train.py", how],
@@ -63,6 +75,9 @@ def run(how: str, place: Path) -> list[object]:
         timeout=240,
         check=False,
     )
+    if how == "ddp_spawn" and ABORTED in done.stderr:
+        shutil.rmtree(place / ".tracelet")
+        return None
     assert done.returncode == (how == "ctrl-c"), done.stderr
     (journal,) = [path for path in (place / ".tracelet").iterdir() if path.is_dir()]
     reader = Reader(journal)

@@ -62,7 +62,7 @@ def train(project: str, fault_proxy: FaultProxy) -> Iterator["subprocess.Popen[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TRACELET_STOP_TIMEOUT": "20"},
+        env=os.environ | {"TRACELET_STOP_TIMEOUT": "5"},
     )
     yield process
     process.kill()

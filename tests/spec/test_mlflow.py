@@ -49,6 +49,7 @@ def test_a_server_that_is_not_there_changes_nothing(
     tmp_path: Path, run: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACELET_LINGER", "0")  # nobody will be there later either
+    monkeypatch.setenv("TRACELET_STOP_TIMEOUT", "2")
 
     run("import tracelet\n" + snippet("Remote Tracking Server") + "\ntracelet.stop_logging()\n")
 
@@ -233,7 +234,9 @@ def test_nested_runs(run: Running) -> None:
     assert {found.info.status for found in (parent, *children)} == {"FINISHED"}
 
 
-def test_a_model_in_the_registry(run: Running) -> None:
+def test_a_model_in_the_registry(run: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    # MLflow would load the model in another process, to see which packages it needs.
+    monkeypatch.setenv("MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT", "0")
     model = (
         "import torch\n"
         "torch.manual_seed(0)\n"
