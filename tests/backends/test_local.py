@@ -201,7 +201,7 @@ def test_segments_of_many_processes_are_merged_in_bounded_memory(
     monkeypatch.setattr(
         reader._Segment,
         "records",
-        lambda segment, limit, *, final: batches.append(limit) or parse(segment, limit, final=final),
+        lambda segment, limit: batches.append(limit) or parse(segment, limit),
     )
 
     found = [e.step for e in history.merged(directory, print) if isinstance(e, Metric)]

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.inside import inside
-from tests.cli.making import new_run, switched, tracelet
+from tests.cli.making import memory, new_run, switched, tracelet
 from tests.conftest import eventually
-from tracelet.cli.delivering import Job
-from tracelet.cli.progress import Lines
+from tracelet.cli.delivering import Job, _prepare
+from tracelet.cli.interrupting import Interrupt
+from tracelet.cli.progress import Lines, Silent
 from tracelet.cli.sync import _reason
-from tracelet.journal import overview, status
+from tracelet.journal import cursors, overview, status
 from tracelet.journal.status import DeliveryStatus, Target
 
 PAGE = "<html>" + "a page of an error " * 100
@@ -91,3 +92,39 @@ def test_one_that_refused_is_asked_again_while_the_runs_own_keeper_waits_for_ano
     assert asked.code == 0, asked
     assert "switched: delivered, 5 records" in asked.out
     assert f"is still to go to faulty; `tracelet sync {directory.name}` delivers it there" in asked.err
+
+
+def test_a_relay_that_outlived_its_keeper_does_not_go_on_to_the_old_place(place: Path) -> None:
+    directory = new_run(place, points=3, targets={"memory": memory(place, "old")})
+    lock, cursor = directory / "relay.memory.lock", cursors.path_of(directory, "memory")
+    code = f"""
+import signal, threading
+from pathlib import Path
+from tracelet.journal.locks import take
+lock, stop = take(Path({str(lock)!r})), threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+while not stop.wait(0.01):
+    Path({str(cursor)!r}).write_text("{{}}")
+"""
+    relay = subprocess.Popen([sys.executable, "-c", code, "tracelet.relay"])
+    try:
+        eventually(cursor.exists, 30)
+        moved = {"memory": memory(place, "new")}
+        job = Job(
+            directory=directory,
+            run=status.read_run(directory),
+            backends=("memory",),
+            added=moved,
+            moved=frozenset(moved),
+        )
+
+        with Interrupt().listening() as interrupt:
+            prepared = _prepare(job, 30.0, interrupt, Silent())
+
+        assert relay.wait(30) == 0
+    finally:
+        relay.kill()
+        relay.wait()
+    assert prepared
+    assert not cursor.exists()
+    assert status.read_run(directory).targets == moved

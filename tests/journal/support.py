@@ -226,15 +226,15 @@ def damages(records: Sequence[Record]) -> list[Damage]:
     return [record.event for record in records if isinstance(record.event, Damage)]
 
 
-def read_all(directory: Path, *, final: bool = True, limit: int = 10_000) -> list[Record]:
+def read_all(directory: Path, *, limit: int = 10_000) -> list[Record]:
     """Read a journal from its beginning to its end."""
-    return drained(Reader(directory), final=final, limit=limit)
+    return drained(Reader(directory), limit=limit)
 
 
-def drained(source: Reader, *, final: bool = True, limit: int = 10_000) -> list[Record]:
+def drained(source: Reader, *, limit: int = 10_000) -> list[Record]:
     """Read until nothing comes any more."""
     records: list[Record] = []
-    while found := source.read(limit, final=final):
+    while found := source.read(limit):
         assert len(found) <= limit
         records += found
     return records

@@ -61,7 +61,7 @@ def fill(directory: Path, seed: int, count: int = 3000) -> None:
 def read(directory: Path) -> Tally:
     """Count by reading every record."""
     reader, events = Reader(directory), []
-    while records := reader.read(10_000, final=True):
+    while records := reader.read(10_000):
         events += [record.event for record in records]
     points = [event for event in events if isinstance(event, Metric)]
     series: dict[str, Any] = {
@@ -104,7 +104,7 @@ def test_a_torn_end_is_not_counted_and_damage_is_passed_over(tmp_path: Path) -> 
     counted = census(tmp_path)
 
     reader, lost = Reader(tmp_path), 0
-    while records := reader.read(10_000, final=True):
+    while records := reader.read(10_000):
         lost += sum(isinstance(record.event, Damage) for record in records)
     assert lost
     assert abs(counted.points - read(tmp_path).points) <= 3  # a point may stand at the edge of the damage

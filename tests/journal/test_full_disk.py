@@ -64,7 +64,7 @@ for size in range(0, 620):
         assert append(writer, event)
         written.append(event)
     followed += live.read(100)
-    records = Reader(directory).read(100, final=True)
+    records = Reader(directory).read(100)
     found = [record.event for record in records]
     assert not any(isinstance(event, Damage) for event in found), (size, found)
     assert [plain(e) for e in found if not isinstance(e, Lost)] == [plain(e) for e in written], size

@@ -66,9 +66,9 @@ def test_a_tail_that_is_not_whole_yet_is_left_for_later(journal: Path) -> None:
     (journal / segment).write_bytes(content[:-1])
     source = Reader(journal)
 
-    before = drained(source, final=False)
+    before = drained(source)
     appended(journal, segment, content[-1:])
-    after = drained(source, final=False)
+    after = drained(source)
 
     assert [key(r.event) for r in before + after] == book.all(segment)
     assert len(after) == 1
@@ -85,9 +85,9 @@ def test_damage_is_told_as_soon_as_something_sound_follows_it(journal: Path) -> 
     path.write_bytes(content)
     source = Reader(journal)
 
-    first = [record.event for record in drained(source, final=False)]
+    first = [record.event for record in drained(source)]
     writer.event(Note(3.0, "three"))
-    second = [record.event for record in drained(source, final=False)]
+    second = [record.event for record in drained(source)]
 
     assert first == [Note(1.0, "one")]
     assert second == [Damage("bytes that are no record", len(content) - size), Note(3.0, "three")]
@@ -122,7 +122,6 @@ def test_a_segment_that_lost_its_tail_to_a_power_failure_is_not_delivered_again(
     os.truncate(journal / segment, 200)
 
     assert drained(Reader(journal, {segment: len(book.original[segment])})) == []
-    assert drained(Reader(journal, {segment: len(book.original[segment])}), final=False) == []
 
 
 def test_a_record_of_an_unknown_type_is_skipped_and_told(journal: Path) -> None:

@@ -288,4 +288,4 @@ def test_everything_survives_in_the_order_of_the_calls(journal: Path) -> None:
         book.event(writer, event)
 
     appended = [entry for segment in segments(journal) for entry in book.all(segment)]
-    assert [key(record.event) for record in read_all(journal, final=False)] == appended
+    assert [key(record.event) for record in read_all(journal)] == appended

@@ -17,11 +17,12 @@ from tests.keeper.trainers import TIMEOUT, keep, kill, living
 from tests.relay.trackers import FINISHED, directory_of, faulty_target, log, new_run
 from tracelet.events import Metric
 from tracelet.journal import cursors, status
-from tracelet.journal.locks import holder
+from tracelet.journal.locks import holder, this_process
 from tracelet.journal.status import Target
 from tracelet.keeper import relays
 from tracelet.keeper.keeping import Keeper
 from tracelet.keeper.relays import Relay
+from tracelet.relay import LOCKED
 from tracelet.testing import memory
 
 pytestmark = pytest.mark.slow
@@ -134,6 +135,34 @@ def test_a_relay_that_had_worked_is_started_again_soon(place: Path, monkeypatch:
         waits.append(relay._start_at - clock.now)
 
     assert waits == [1.0, 2.0, 4.0, 1.0]
+
+
+def test_a_lock_that_another_relay_holds_is_waited_for_without_pauses_that_grow(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(relays, "time", clock)
+    new_run(place)
+    relay = Relay(directory_of(place), status.read_run(directory_of(place)), "memory")
+    lock = directory_of(place) / "relay.memory.lock"
+    gaps: list[float] = []
+
+    for _ in range(5):
+        lock.unlink(missing_ok=True)
+        clock.now = relay._start_at
+        relay.tend()
+        assert relay._process is not None
+        relay._process.kill()
+        relay._process.wait()
+        relay._process.returncode = LOCKED  # as it says where another was quicker
+        relay._reap()
+        gaps.append(relay._start_at - clock.now)
+        lock.write_bytes(msgspec.json.encode(this_process()))
+        clock.now += 1000.0
+        relay.tend()
+        assert relay._process is None  # as long as it is held
+
+    assert gaps == [1.0] * 5
 
 
 def test_an_interpreter_that_is_not_there_is_tried_again_later(place: Path) -> None:

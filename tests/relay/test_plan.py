@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,11 +13,12 @@ from hypothesis import strategies as st
 from tests.conftest import eventually
 from tests.relay.trackers import FINISHED, Killed, Tracker, deliver, delivery_of, directory_of, log, new_run
 from tracelet.backend import Confirms, Limits, Placed, Remote, Rows
-from tracelet.errors import Rejected, Unavailable
-from tracelet.events import Event, Metric, Params
+from tracelet.errors import Refused, Rejected, Unavailable
+from tracelet.events import Event, Metric, Note, Params
 from tracelet.journal import cursors, status
+from tracelet.journal.reader import Record
 from tracelet.journal.writer import Writer
-from tracelet.relay.planfile import PlanFile
+from tracelet.relay.planfile import HEAD, PlanFile
 
 pytestmark = pytest.mark.slow
 
@@ -268,10 +271,27 @@ def test_an_entry_of_the_plan_that_is_torn_was_not_sent(place: Path) -> None:
         plan.write_bytes(whole[:cut])
         found = PlanFile(plan)
         assert found.rows in {0, 1, 2, 3}
-        assert plan.read_bytes() == whole[: plan.stat().st_size]
+        assert plan.read_bytes() == whole[:cut]
     deliver(place, tracker)
 
     assert [len(row) for row in rows_of(tracker)] == [3, 3, 3, 3]
+
+
+def test_a_plan_that_was_damaged_or_is_another_versions_is_left_as_it_is(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.tracker"
+    file = PlanFile(plan)
+    for at in range(50):
+        file.append([[Record(Note(1.0, ""), "trainer-1-0001.seg", at, at + 1)]])
+    damaged = bytearray(plan.read_bytes())
+    damaged[40] ^= 1
+    plan.write_bytes(damaged)
+    body = msgspec.msgpack.encode({"rows": []})
+    (tmp_path / "other").write_bytes(HEAD.pack(len(body), crc32(body)) + body)
+
+    assert PlanFile(plan).rows == 1
+    assert plan.read_bytes() == damaged
+    with pytest.raises(Refused, match="another version"):
+        PlanFile(tmp_path / "other")
 
 
 def test_a_plan_that_cannot_be_written_is_a_tracker_that_is_away(

@@ -269,7 +269,7 @@ def test_whoever_begins_in_the_middle_decides_as_who_began_at_the_beginning(
         for name, time, ours in points:
             writer.scalar(name if ours else Addressed(name, ("other",)), 1.0, 1, time)
         writer.close()
-        records = Reader(Path(place)).read(1000, final=True)
+        records = Reader(Path(place)).read(1000)
         expected: list[bool] = []
         last: dict[tuple[str, str], int] = {}
         for (name, time, ours), record in zip(points, records, strict=True):

@@ -22,11 +22,12 @@ from tracelet.journal import status
 from tracelet.journal.locks import Lock, holder, take
 from tracelet.journal.progress import Movement
 from tracelet.journal.status import Target
-from tracelet.keeper.keeping import Keeper
+from tracelet.keeper.keeping import STOPPING, Keeper
 from tracelet.keeper.processes import child_environment
 
 LOOK: Final = 0.25  # seconds between two looks at a delivery that somebody else does
 KEEPER: Final = b"tracelet.keeper"  # what stands in the command line of a run's own keeper
+RELAY: Final = b"tracelet.relay"  # and of a relay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,8 @@ def deliver(job: Job, patience: float, interrupt: Interrupt, view: View) -> None
     if lock is None:
         return
     try:
-        _prepare(job)
+        if not _prepare(job, patience, interrupt, view):
+            return
         with _surroundings(job):
             _keep(job, Movement(job.directory, job.backends, patience), interrupt, view)
     finally:
@@ -133,21 +135,58 @@ def _is_in_the_way(job: Job) -> bool:
 
 def _end_keeper(directory: Path) -> None:
     """Ask the run's own keeper to end; not another `tracelet sync`, which may hold its lock, too."""
-    keeper = holder(directory / "keeper.lock")
+    _ask_to_end(directory / "keeper.lock", KEEPER)
+
+
+def _ask_to_end(lock: Path, what: bytes, how: int = signal.SIGTERM) -> None:
+    """Ask a process that holds a lock to end, if it is one of those."""
+    worker = holder(lock)
     try:
-        command = Path(f"/proc/{keeper.pid}/cmdline").read_bytes()
+        command = Path(f"/proc/{worker.pid}/cmdline").read_bytes()
     except OSError:  # it is gone, or there is no such file on this system
-        command = KEEPER
-    if keeper.alive and KEEPER in command:
+        command = what
+    if worker.alive and what in command:
         with contextlib.suppress(OSError):
-            os.kill(keeper.pid, signal.SIGTERM)
+            os.kill(worker.pid, how)
 
 
-def _prepare(job: Job) -> None:
+def _prepare(job: Job, patience: float, interrupt: Interrupt, view: View) -> bool:
     """Make `run.json` say what this delivery needs: backends that are new, an interpreter that exists.
 
-    Only whoever holds the keeper's lock may, and only once the trainer has no more to say.
+    Only whoever holds the keeper's lock may, and only once the trainer has no more to say. A relay that
+    outlived its keeper would go on to the old place of a backend that is moved, so its lock is held, too.
+
+    Returns:
+        Whether it could; False if such a relay does not end.
     """
+    with contextlib.ExitStack() as held:
+        for name in job.moved:
+            lock = _wait_for_relay(job.directory, name, patience, interrupt, view)
+            if lock is None:
+                return False
+            held.callback(lock.close)
+        _say(job)
+    return True
+
+
+def _wait_for_relay(
+    directory: Path, name: str, patience: float, interrupt: Interrupt, view: View
+) -> Lock | None:
+    """Take a relay's lock, having asked whoever holds it to end; None if that takes too long."""
+    began = time.monotonic()
+    while not interrupt.signal and (waited := time.monotonic() - began) < patience:
+        try:
+            return take(directory / f"relay.{name}.lock")
+        except JournalLocked:  # noqa: PERF203  it is rare
+            how = signal.SIGTERM if waited < STOPPING else signal.SIGKILL  # it may be in a call that hangs
+            _ask_to_end(directory / f"relay.{name}.lock", RELAY, how)
+            view.look()
+            interrupt.wait(LOOK)
+    return None
+
+
+def _say(job: Job) -> None:
+    """See `_prepare`."""
     run = status.read_run(job.directory)
     python = interpreter(run)
     targets = {**run.targets, **job.added, **run.targets}  # in the run's order, what is new at the end

@@ -2,7 +2,7 @@
 
 *Guarantees.* `Reader.read` gives each writer's records in the order in which they were appended,
 each once. What is damaged is given as `Damage` in its place; what is only not there yet is left
-for the next call. `final=True` says that nobody writes any more: then torn tails are passed over.
+for the next call; so is a torn tail, for nobody can tell the two apart.
 """
 
 import os
@@ -75,7 +75,7 @@ class _Segment:
         self._known = offset == 0  # whether the names are known that records from `offset` on may use
         self._fd = -1
 
-    def records(self, limit: int, *, final: bool) -> list[Record]:
+    def records(self, limit: int) -> list[Record]:
         """Give up to `limit` records, and move behind them."""
         # Opened for each call: a run may have a thousand segments of short-lived workers.
         try:
@@ -88,7 +88,7 @@ class _Segment:
             # An offset beyond the end means that everything was delivered before power was lost.
             if not self._known and self.offset <= self._size():
                 self._learn_names()
-            return self._records(limit, 1 << 62, final=final)
+            return self._records(limit, 1 << 62)
         finally:
             os.close(self._fd)
 
@@ -103,11 +103,11 @@ class _Segment:
         if whole is not None:
             self._understood(whole)
         self.offset = end // codec.BLOCK * codec.BLOCK
-        self._records(1 << 62, end, final=True, keep=False)
+        self._records(1 << 62, end, keep=False)
         self.offset = end
         self._known = True
 
-    def _records(self, limit: int, stop: int, *, final: bool, keep: bool = True) -> list[Record]:
+    def _records(self, limit: int, stop: int, *, keep: bool = True) -> list[Record]:
         """Give up to `limit` records that begin before `stop`; with `keep` false, only learn names."""
         found: list[Record] = []
         begin, self.at_end = self.offset, False
@@ -117,7 +117,7 @@ class _Segment:
             data = _read_at(self._fd, CHUNK, self.offset)
             used = self._parse(data, limit, stop, found, keep=keep)
             self.offset += used
-            if not used and (not data or not self._step_over(stop, found, final=final, keep=keep)):
+            if not used and (not data or not self._step_over(stop, found, keep=keep)):
                 self.at_end = True
                 break
         return found
@@ -189,16 +189,13 @@ class _Segment:
         self._names[number] = name
         return None
 
-    def _step_over(self, stop: int, found: list[Record], *, final: bool, keep: bool) -> bool:
+    def _step_over(self, stop: int, found: list[Record], *, keep: bool) -> bool:
         """Deal with bytes at `offset` that looked like no sound record; tell whether reading can go on."""
         if self._take_one(found, keep=keep):  # it is sound, only larger than a chunk
             return True
         start = self._next_sound(stop)
         if start is None:
-            if final:
-                # No append that returned is in a torn tail.
-                self.offset = max(self.offset, self._size())
-            return False
+            return False  # no append that returned is in a torn tail; one under way may still be whole later
         # The writer may have been in the middle of this record when we looked. It was not any
         # more when it wrote the next one.
         if self._take_one(found, keep=keep):
@@ -262,15 +259,14 @@ class _Trail:
         self.segments: list[str] = []
         self._segment: _Segment | None = None
 
-    def read(self, limit: int, *, final: bool) -> Iterator[Record]:
+    def read(self, limit: int) -> Iterator[Record]:
         while limit > 0 and self.segments:
             segment = self._current()
-            sealed = final or len(self.segments) > 1
-            records = segment.records(limit, final=sealed)
+            records = segment.records(limit)
             yield from records
             limit -= len(records)
             if not segment.at_end or len(self.segments) == 1:
-                return
+                return  # what follows is in the next: no append that returned is in the torn tail of this
             self._segment = None
             del self.segments[0]
 
@@ -299,7 +295,7 @@ class Reader:
         self._seen: set[str] = set()
         self._turn = 0
 
-    def read(self, limit: int, *, final: bool = False) -> list[Record]:
+    def read(self, limit: int) -> list[Record]:
         """Give up to `limit` records that were not given before; an empty list if there are none now."""
         self._look()
         trails = list(self._trails.values())
@@ -310,7 +306,7 @@ class Reader:
                 break
             # Each call begins with another writer, so that a busy one cannot starve the others.
             trail = trails[(self._turn + index) % len(trails)]
-            records.extend(trail.read(room, final=final))
+            records.extend(trail.read(room))
         self._turn += 1
         return records
 
@@ -318,7 +314,7 @@ class Reader:
         """Give up to `limit` records, as `read` does, of the process alone that wrote a segment."""
         self._look()
         trail = self._trails.get(segment.rpartition("-")[0])
-        return [] if trail is None else [*trail.read(limit, final=False)]
+        return [] if trail is None else [*trail.read(limit)]
 
     def _look(self) -> None:
         """Notice new segments."""
@@ -345,7 +341,7 @@ def stream(directory: Path, ends: Iterable[tuple[str, int]], limit: int) -> Iter
     for name, end in ends:
         segment = _Segment(directory, name, 0)
         while segment.offset < end:
-            records = segment.records(limit, final=True)
+            records = segment.records(limit)
             if segment.offset > end:  # it has grown since
                 records = [record for record in records if record.start < end]
             yield from records

@@ -330,7 +330,7 @@ def _orphans(directory: Path) -> list[Path]:
     named: set[str] = set()
     ends: dict[str, int] = {}
     journal = Reader(directory)
-    while records := journal.read(_BATCH, final=True):
+    while records := journal.read(_BATCH):
         for record in records:
             ends[record.segment] = record.end
             if isinstance(record.event, Damage):
@@ -352,5 +352,5 @@ def _is_torn_start(path: Path) -> bool:
     if sum(status.sizes(path).values()) > _START or any(writer.alive for writer in _writers(path)):
         return False
     with contextlib.suppress(JournalCorrupt):
-        return all(isinstance(record.event, RunStarted) for record in Reader(path).read(_BATCH, final=True))
+        return all(isinstance(record.event, RunStarted) for record in Reader(path).read(_BATCH))
     return False

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from tracelet.journal import status
-from tracelet.journal.locks import holder
+from tracelet.journal.locks import held, holder
 from tracelet.journal.status import RunFile
 from tracelet.keeper import processes
 from tracelet.relay import BROKEN, LOCKED, REFUSED
 
 FIRST_WAIT: Final = 1.0  # seconds before the first restart
 LONGEST_WAIT: Final = 300.0  # seconds
+DOUBT: Final = 3.0  # seconds for which it must seem to hang: a clock may have been set, or a machine slept
 STARTING: Final = 120.0  # seconds in which a new process must have beaten once
 _LOG: Final = logging.getLogger("tracelet.keeper")
 
@@ -28,10 +30,12 @@ class Relay:
         self.name = name
         self._directory = directory
         self._run = run
+        self._lock = directory / f"relay.{name}.lock"
         self._process: subprocess.Popen[bytes] | None = None
         self._wait = FIRST_WAIT
         self._start_at = 0.0
         self._started_at = 0.0
+        self._doubted_at = math.inf
         self.given_up = False
 
     @property
@@ -48,7 +52,8 @@ class Relay:
         """Look after it once: reap, kill, start, as is due."""
         self._reap()
         self._kill_hanging()
-        if self._process is None and not self.done and time.monotonic() >= self._start_at:
+        due = self._process is None and not self.done and time.monotonic() >= self._start_at
+        if due and not held(self._lock):
             self._start()
 
     def stop(self, timeout: float) -> None:
@@ -86,8 +91,10 @@ class Relay:
         if code in {REFUSED, BROKEN}:
             self.given_up = True
         elif code != 0 or not self.finished:
-            if code != LOCKED:
-                _LOG.warning("the relay to %s has ended with %d", self.name, code)
+            if code == LOCKED:  # nothing has failed: another delivers
+                self._start_at = time.monotonic() + FIRST_WAIT
+                return
+            _LOG.warning("the relay to %s has ended with %d", self.name, code)
             self._later()
 
     def _later(self) -> None:
@@ -105,7 +112,7 @@ class Relay:
 
     def _kill_hanging(self) -> None:
         """Kill a relay whose heartbeat is past its deadline, also one of a keeper before this one."""
-        worker = holder(self._directory / f"relay.{self.name}.lock")
+        worker = holder(self._lock)
         said = status.read_delivery(self._directory, self.name)
         now = time.time()
         if worker.alive and said.pid == worker.pid:
@@ -114,11 +121,14 @@ class Relay:
             hangs = now > max(said.deadline, touched)
         else:  # it has not said anything yet
             hangs = self._process is not None and now - self._started_at > STARTING
-        if not hangs:
+        if not hangs or worker == self._run.trainer:  # a relay thread; never kill the trainer
+            self._doubted_at = math.inf
             return
+        self._doubted_at = min(self._doubted_at, time.monotonic())
+        if time.monotonic() - self._doubted_at < DOUBT:
+            return
+        self._doubted_at = math.inf
         _LOG.warning("the relay to %s hangs (%s); it is killed", self.name, said.state)
-        if worker == self._run.trainer:  # a relay thread; never kill the trainer
-            return
         if worker.alive:
             with contextlib.suppress(OSError):
                 os.kill(worker.pid, signal.SIGKILL)

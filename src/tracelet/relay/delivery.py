@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from tracelet import media
 from tracelet.backend import Backend, Options, Remote, Writer
 from tracelet.errors import Refused, Rejected, Unavailable
-from tracelet.events import Lost, Metric, RunFinished, payload_of
+from tracelet.events import Lost, Metric, RunFinished, RunStarted, payload_of
 from tracelet.journal import blobs, cursors, history, status
 from tracelet.journal.reader import Damage, Reader, Record
 from tracelet.relay.feed import Feed, Portion, Source
@@ -68,6 +68,7 @@ class Delivery:
         self._writer: Writer | None = None
         self._merges = Merges(backend)
         self._opened_at = self._confirmed_at = 0.0
+        self._is_anew = False  # whether the tracker has made the run anew, and the cursor does not say so
         self._filling = False  # whether the last batch was small, and the next may be larger
         self._sent: deque[_Sent] = deque()
         self._begin(cursors.load(directory, name))
@@ -199,8 +200,8 @@ class Delivery:
         self._writer = writer
         self._opened_at = time.monotonic()
         self._sender.opened()
-        self._pulse.opened(remote)
         self._believe(remote)
+        self._pulse.opened(remote)  # once that is written down: it would not be found out again
         return writer
 
     def _believe(self, remote: Remote) -> None:
@@ -211,11 +212,14 @@ class Delivery:
                 f"{self._name} has {remote.rows} rows of the run, and {self._directory} tells of {planned}: "
                 "nobody knows which points are there. Delete the run there, then `tracelet sync`"
             )
-        lacks = remote.anew or (remote.rows is not None and remote.rows < self._cursor.rows)
+        self._is_anew = self._is_anew or remote.anew or self._pulse.id not in {"", remote.id}
+        lacks = self._is_anew or (remote.rows is not None and remote.rows < self._cursor.rows)
         if lacks and self._cursor.offsets:
             _LOG.info("%s has less of the run than was delivered: it is delivered again", self._name)
             self._sent.clear()
-            self._begin(cursors.Cursor())
+            self._advance(cursors.Cursor())  # at once: the next time, the run is not new any more
+            self._begin(self._cursor)
+        self._is_anew = False
 
     def _deliver(self, writer: Writer, portion: Portion) -> None:
         """Write what a portion holds and note where the cursor will be when it is confirmed."""
@@ -232,6 +236,8 @@ class Delivery:
                 self._end = record  # delivered last, so the cursor stays before it
                 continue
             after.offsets[record.segment] = max(record.end, after.offsets.get(record.segment, 0))
+            if isinstance(event, RunStarted):
+                after.degraded += self._shaper.cuts(event)
             if isinstance(event, Damage):
                 self._rejects.keep(record, "", event.reason)
             elif isinstance(event, Lost):
@@ -246,13 +252,14 @@ class Delivery:
         self._sent.append(_Sent(self._sender.written, after, size))
 
     def _count(self, sent: list[Item], after: cursors.Cursor) -> None:
-        """Count what became of items that were sent."""
+        """Count what became of items that were sent; one that was rejected is not there."""
         for item in sent:
+            if self._sender.was_rejected(item):
+                continue
             after.degraded += item.degraded
             if isinstance(item.event, Metric):
                 after.merged += self._merges.merges(item.event)
-            if item.row >= after.rows and not self._sender.was_rejected(item):
-                after.rows = item.row + 1  # one that was rejected whole is not there
+            after.rows = max(after.rows, item.row + 1)
 
     def _confirm(self, writer: Writer, *, at_rest: bool) -> None:
         """Move the cursor behind everything that the tracker has acknowledged."""
@@ -311,9 +318,10 @@ class Delivery:
             return True
         end = _copied(self._ahead)
         end.offsets[self._end.segment] = self._end.end
-        end.delivered += 1
         end.finished, end.sizes = True, sizes
-        self._sender.send(writer, [Item(self._end.event, self._end)])
+        item = Item(self._end.event, self._end)
+        self._sender.send(writer, [item])
+        end.delivered += not self._sender.was_rejected(item)
         self._sent.append(_Sent(self._sender.written, end))
         self._ahead = end
         self._confirm(writer, at_rest=True)

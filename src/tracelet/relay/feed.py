@@ -36,7 +36,7 @@ class Source(Protocol):
         """Give what was not given before, up to one batch; an empty list if there is nothing now.
 
         Args:
-            final: The run has ended: nothing is waited for, and torn tails are passed over.
+            final: The run has ended: nothing is waited for.
 
         Raises:
             Unavailable: What must be written down first cannot be written.
@@ -56,9 +56,9 @@ class Feed:
         self._backend = backend
         self._shaper = shaper
 
-    def read(self, *, final: bool = False) -> list[Portion]:
+    def read(self, *, final: bool = False) -> list[Portion]:  # noqa: ARG002  it waits for nothing
         """See `Source.read`."""
-        records = self._reader.read(self._backend.limits.batch, final=final)
+        records = self._reader.read(self._backend.limits.batch)
         return [
             Portion(part, chunks([*self._shaper.items(part)], self._backend)) for part in portions(records)
         ]

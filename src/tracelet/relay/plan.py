@@ -133,7 +133,7 @@ class Planner:
             self._planned = None
         records = [record for queue in self._ahead.values() for record in queue]
         self._ahead.clear()
-        records = records or self._reader.read(limit, final=final)
+        records = records or self._reader.read(limit)
         groups = [*self._grouped(records, limit)]
         groups += self._closed_by_time(everything=not records and (final or self._ended))
         self._number(groups)

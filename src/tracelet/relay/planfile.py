@@ -2,7 +2,8 @@
 
 It is appended to, one entry for each batch: its length and checksum, then, in msgpack, the names of
 segments that are new to the file, and the rows; each lists, for each of its segments, where the row's
-records start. An entry that is torn was not sent, and is cut off.
+records start. An entry that is torn was not sent, and is cut off before the next is appended: until then
+nothing is, for a file that was damaged may still be mended.
 """
 
 import os
@@ -14,6 +15,7 @@ from zlib import crc32
 
 import msgspec
 
+from tracelet.errors import Refused
 from tracelet.journal.reader import Record
 
 HEAD: Final = Struct("<II")  # length, crc32
@@ -32,6 +34,9 @@ class PlanFile:
     Args:
         path: Where it is.
         durable: Whether what was appended must survive a power failure.
+
+    Raises:
+        Refused: Another version wrote it.
     """
 
     def __init__(self, path: Path, *, durable: bool = False) -> None:
@@ -43,8 +48,7 @@ class PlanFile:
         for entry, end in self._entries():
             self.rows, whole = self.rows + len(entry.rows), end
             self._number(entry.segments)
-        if path.exists() and path.stat().st_size > whole:
-            os.truncate(path, whole)  # a relay was killed in the middle of an entry
+        self._whole = whole
 
     def __str__(self) -> str:
         """Return where it is."""
@@ -63,7 +67,9 @@ class PlanFile:
         entry = HEAD.pack(len(body), crc32(body)) + body
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            size = os.fstat(descriptor).st_size
+            size = self._whole
+            if os.fstat(descriptor).st_size > size:
+                os.ftruncate(descriptor, size)  # a relay was killed in the middle of an entry
             try:
                 written = os.write(descriptor, entry)
                 if written < len(entry):
@@ -76,6 +82,7 @@ class PlanFile:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        self._whole += len(entry)
         self._number(fresh)
         self.rows += len(rows)
 
@@ -104,7 +111,10 @@ class PlanFile:
                 if len(body) < length or crc32(body) != checksum:
                     return
                 end += HEAD.size + length
-                yield msgspec.msgpack.decode(body, type=Entry), end
+                try:
+                    yield msgspec.msgpack.decode(body, type=Entry), end
+                except msgspec.MsgspecError as error:
+                    raise Refused(f"{self._path} is a plan of another version's: {error}") from None
 
     def _number(self, segments: Iterable[str]) -> None:
         for name in segments:

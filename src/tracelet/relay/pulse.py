@@ -60,6 +60,11 @@ class Pulse:
         if news or now - self._saved_at > SELDOM:
             self._save(now)
 
+    @property
+    def id(self) -> str:
+        """The run's id at the tracker, as it was last noted; empty if none is known."""
+        return self._status.id
+
     def opened(self, remote: Remote) -> None:
         """Note where the run is at the tracker, at once: somebody may be waiting for its id."""
         self._status.id, self._status.url, self._status.view = remote.id, remote.url, remote.view

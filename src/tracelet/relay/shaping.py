@@ -133,7 +133,7 @@ class Shaper:
             for name, value in event.tags.items()
             if self._router.passes("tag", name)
         }
-        note = _cut(event.note, self._limits.note)[0] if self._router.passes("note") else ""
+        note = self._note(event)[0]
         return RunStarted(
             time=event.time,
             run_id=event.run_id,
@@ -145,6 +145,14 @@ class Shaper:
             job_type=event.job_type,
             parent=event.parent,
         )
+
+    def cuts(self, event: RunStarted) -> int:
+        """Count the values that `started` cuts."""
+        tags = (value for name, value in event.tags.items() if self._router.passes("tag", name))
+        return self._note(event)[1] + sum(_cut(value, self._limits.tag_value)[1] for value in tags)
+
+    def _note(self, event: RunStarted) -> tuple[str, int]:
+        return _cut(event.note, self._limits.note) if self._router.passes("note") else ("", 0)
 
     def _metric(self, event: Metric, name: str) -> Metric:
         if event.step is None and self._limits.needs_step:
