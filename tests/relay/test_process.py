@@ -122,6 +122,16 @@ def test_a_journal_of_a_newer_version_is_told_in_the_status(place: Path, start: 
     assert "Upgrade tracelet" in status.read_delivery(directory_of(place), "memory").error
 
 
+def test_a_machine_that_cannot_read_now_does_not_end_the_delivery_for_good(place: Path, start: Start) -> None:
+    new_run(place)
+    there = directory_of(place) / "run.json"
+    there.rename(place / "run.json")
+    there.mkdir()  # stands for what may pass: too many open files, a file system that is away
+
+    assert start("memory").wait(TIMEOUT) not in {DONE, BROKEN, REFUSED}
+    assert status.read_delivery(directory_of(place), "memory").state == "stopped"
+
+
 def test_a_relay_that_is_asked_to_ends_after_its_call(place: Path, start: Start) -> None:
     points = log(new_run(place), 50)
     process = start("memory")

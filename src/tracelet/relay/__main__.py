@@ -57,14 +57,19 @@ def _deliver(directory: Path, name: str, stop: threading.Event) -> int:
         backends.check_client(backend)
         delivery = Delivery(directory, name, backend, target.options)
         state = delivery.run(stop, lambda: _alone(directory, run))
-    except TraceletError as error:
-        _LOG.exception("the relay to %s cannot work", name)
-        _tell(directory, name, "refused", str(error))
-        return BROKEN
     except Exception as error:  # told, and raised again
+        if isinstance(error, TraceletError) and not _may_pass(error):
+            _LOG.exception("the relay to %s cannot work", name)
+            _tell(directory, name, "refused", str(error))
+            return BROKEN
         _tell(directory, name, "stopped", f"{type(error).__name__}: {error}")
         raise
     return REFUSED if state == "refused" else DONE
+
+
+def _may_pass(error: TraceletError) -> bool:
+    """Tell whether the machine is to blame: too many open files, or a file system that is away."""
+    return isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError)
 
 
 def _tell(directory: Path, name: str, state: status.State, error: str) -> None:

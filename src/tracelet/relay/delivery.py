@@ -303,6 +303,7 @@ class Delivery:
             # Delivered, but not noted: on a full disk the same records are written again later.
             message = f"the cursor in {self._directory} cannot be written: {error}"
             raise Unavailable(message) from error
+        self._backoff.succeeded()  # not before: what fails may come after what passes each time
         self._pulse.progressed()
 
     def _finish(self, writer: Writer) -> bool:
@@ -362,7 +363,6 @@ class Delivery:
                 writer.close()
 
     def _succeeded(self, state: status.State) -> None:
-        self._backoff.succeeded()
         self._pulse.succeeded()
         self._pulse.becomes(state)
 
