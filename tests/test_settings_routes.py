@@ -61,6 +61,21 @@ def test_one_name_stands_for_a_list_of_one() -> None:
         ({"wandb": {"rename": {"a": "c", "b": "c"}}}, "'a' and 'b' become 'c'"),
         ({"wandb": {"rename": {"a/*": "c/*", "b/*": "c/*"}}}, r"'a/\*' and 'b/\*' become 'c/\*'"),
         ({"wandb": {"include": ["a", "b"], "rename": {"a": "b"}}}, "'a' and 'b' become 'b'"),
+        ({"wandb": {"include": ["params:*"]}}, r"'params:\*' begins with no kind. Did you mean 'param:\*'\?"),
+        ({"wandb": {"exclude": ["Images:a"]}}, "Did you mean 'image:a'.* 'metric:Images:a'"),
+        (
+            {"wandb": {"rename": {"metrics:a": "b"}}},
+            "'metrics:a' begins with no kind. Did you mean 'metric:a'",
+        ),
+        ({"wandb": {"include": ["param:"]}}, r"Did you mean 'param:\*'"),
+        ({"wandb": {"exclude": ["note:*"]}}, "a note has none, only kinds leave it out"),
+        (
+            {"wandb": {"rename": {"artifact:a": "b"}}},
+            "for rename of 'wandb' names of metric, .* not 'artifact:a'",
+        ),
+        ({"wandb": {"rename": {"metric:a": "metric:b"}}}, "a new name without a kind in front"),
+        ({"wandb": {"rename": {"metric:a": "c", "b": "c"}}}, "'a' and 'b' become 'c'"),
+        ({"wandb": {"rename": {"metric:a": "b"}, "include": ["metric:b"]}}, "'a' and 'b' become 'b'"),
         ({"wandb": ["train/*"]}, "for 'wandb' a table of include"),
         ({7: {}}, "by the name of each backend, a table"),
         (["wandb"], "by the name of each backend, a table"),
@@ -73,6 +88,20 @@ def test_what_is_certainly_a_mistake_is_refused_with_what_would_fit(given: objec
         parse(given)
     with pytest.raises(ConfigError, match=r"routes=.* \(from start_logging\) does not fit; it takes .*"):
         tracelet.start_logging(routes=given, backend="local")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"rename": {"metric:a": "c", "param:b": "c"}},
+        {"rename": {"a": "c", "metric:a": "c"}},
+        {"rename": {"a": "c", "metric:a": "d"}},
+        {"rename": {"metric:a": "b"}, "include": ["metric:a", "param:b"]},
+        {"include": ["test:*", "loss:a", ":x", "metric:metrics:a"]},
+    ],
+)
+def test_what_may_be_meant_so_is_taken(given: dict[str, Any]) -> None:
+    assert parse({"wandb": given}) == {"wandb": given}
 
 
 def test_names_may_change_places() -> None:

@@ -5,6 +5,8 @@ the table that maps our words to the tracker's. It imports the tracker's client 
 only: the training process loads this file, and must not load the client.
 """
 
+import errno
+import stat
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from tracelet.events import SERIES, Event, Metric, RunStarted
+from tracelet.errors import Rejected
+from tracelet.events import SERIES, Artifact, Event, Metric, RunStarted
 
 Options: TypeAlias = Mapping[str, str]
 """What a backend must know to deliver: URIs, names. Never a secret: it is stored with the run."""
@@ -23,6 +26,27 @@ BlobPath: TypeAlias = Callable[[str], Path]
 
 
 UPLOAD_RATE: Final = 200_000.0  # bytes per second that an artifact's upload is given time for
+
+UNFIT: Final = frozenset(
+    {
+        errno.EEXIST,
+        errno.EILSEQ,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.ENOTEMPTY,
+    }
+)
+"""What a file system says of a path where no such file can be, however long one waits.
+
+While a record is written it is about that record, such as an artifact below the path of another; while
+a run is opened, about the store.
+"""
+
+FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""What it says of a place where nobody may write until somebody allows it: that is about the store."""
 
 
 def patience(options: Options, usual: float) -> float:
@@ -34,13 +58,52 @@ def patience(options: Options, usual: float) -> float:
     return min(usual, float(options.get("patience", usual)))
 
 
+def bytes_of(what: str, digest: str, blob: BlobPath) -> Path:
+    """Find the bytes of something that was logged.
+
+    Args:
+        what: How a reject is to call it, such as "image 'sample'".
+        digest: Theirs.
+        blob: Finds them.
+
+    Raises:
+        Rejected: They are not there any more.
+    """
+    source = blob(digest)
+    if not source.is_file():
+        raise Rejected(f"{what}: its bytes are not at {source} any more")
+    return source
+
+
+def file_of(artifact: Artifact, blob: BlobPath) -> Path:
+    """Find the file of an artifact: its copy, or the one that it refers to if that is what was logged.
+
+    Raises:
+        Rejected: It is gone, has changed, or cannot be read.
+    """
+    what = f"artifact {artifact.path!r}"
+    if artifact.digest:
+        return bytes_of(what, artifact.digest, blob)
+    source = Path(artifact.reference)
+    try:
+        now = source.stat()
+        if stat.S_ISREG(now.st_mode):  # to open another one may take for ever
+            source.open("rb").close()
+    except OSError as error:
+        raise Rejected(f"{what}: {source} cannot be read any more: {error}") from None
+    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
+        raise Rejected(f"{what}: {source} has changed since it was logged")
+    return source
+
+
 class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as the tracker knows it.
 
     `id` is the tracker's own id of the run; `url` its page, if there is a server that shows one;
     `view` a command that shows it where there is none. `rows` is how many of the run's rows the tracker
     has, if it says so: if the relay believed that there were more, it delivers all of the run again.
-    `anew` says that what was delivered before is gone, as of a file that is written again: then too.
+    `anew` says that nothing has been written to the run since it was made, or that all of it is written
+    again, as to a file: what was delivered before, if anything, is gone. Then too.
     """
 
     id: str

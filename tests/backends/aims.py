@@ -42,6 +42,17 @@ def writer(options: Options) -> Any:
     return BACKEND.writer(options, Path)
 
 
+def deleted(options: Options, run: str) -> None:
+    """Delete a run, as Aim's own command does."""
+    from aim.sdk.repo import Repo
+
+    repo = Repo.from_path(options["repo"])
+    try:
+        assert repo.delete_run(run)
+    finally:
+        repo.close()
+
+
 def read(options: Options, run: str) -> list[Any]:
     """Read a run back."""
     assert BACKEND.reader is not None

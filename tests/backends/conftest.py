@@ -160,12 +160,26 @@ class Store:
     def run(self) -> Any:
         return self.client.get_run(self.id)
 
+    def delete(self, run: str) -> None:
+        """Delete a run so that it cannot be restored, as `mlflow gc` does."""
+        deleted_in(self.uri, run)
+
     def history(self, name: str) -> list[tuple[int | None, int, float]]:
         return [(m.step, m.timestamp, m.value) for m in self.client.get_metric_history(self.id, name)]
 
     def runs(self) -> list[Any]:
         experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
         return list(self.client.search_runs(experiments))
+
+
+def deleted_in(uri: str, run: str) -> None:
+    """Delete a run from a database so that it cannot be restored, as `mlflow gc` does."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore(uri, "")
+    store.delete_run(run)
+    store._hard_delete_run(run)
+    store.engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ _EXEMPT: Final = {
     "poison": "a record that the tracker rejects",
     "away": "a tracker that is away",
     "reader": "reading",
+    "forget": "a run that was deleted there",
 }
 
 

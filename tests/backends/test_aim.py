@@ -1,5 +1,6 @@
 """Aim, in a local repository, keeps what every backend promises."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,10 @@ class TestAim(BackendContract):
     @pytest.fixture
     def options(self, template: Path, tmp_path: Path) -> Options:
         return aims.copied(template, tmp_path / "repository")
+
+    @pytest.fixture
+    def forget(self, options: Options) -> Callable[[str], None]:
+        return lambda run: aims.deleted(options, run)
 
     @pytest.fixture
     def away(self) -> Options:

@@ -1,5 +1,7 @@
 """What is peculiar to Aim: contexts, nested params, one object at a step, and an index of its own."""
 
+import contextlib
+import errno
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from tracelet.backend import Configuration, Options
 from tracelet.backends.aim import params
 from tracelet.backends.aim.contexts import joined, parted
 from tracelet.errors import ConfigError, MissingDependency, Refused, Unavailable
-from tracelet.events import Histogram, Image, Metric, Note, Params, RunFinished, Tags, Text
+from tracelet.events import Artifact, Histogram, Image, Metric, Note, Params, RunFinished, Tags, Text
 
 TEXT = st.text('a {}":,1\\é', max_size=12)
 CONTEXTS = st.dictionaries(
@@ -200,6 +202,30 @@ def test_a_run_that_another_process_writes_to_is_unavailable(options: Options) -
     deliver(options, [Metric("loss", 1.0, 0, NOW)])
 
 
+def test_a_failure_that_passes_leaves_the_run_to_the_next_try(
+    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tracelet.backends.aim import artifacts
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "model.bin").write_bytes(b"abc")
+    batch = [Artifact(time=NOW, path="model.bin", size=3, digest=str(tmp_path / "model.bin"))]
+    failing = writer(options)
+    failing.open(RUN)
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts, "_copy", full)
+        with pytest.raises(Unavailable, match="No space left") as raised:
+            failing.write(batch)
+    failing.close()
+
+    run = deliver(options, batch)  # while somebody holds on to what was raised
+
+    assert [event.path for event in read(options, run) if isinstance(event, Artifact)] == ["model.bin"]
+    assert raised.value.__traceback__ is not None
+
+
 def test_without_private_calls_the_run_is_found_by_its_param(
     options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +271,20 @@ def test_a_directory_without_a_repository_is_no_source(tmp_path: Path) -> None:
         backends.source(f"aim:{tmp_path}")
     with pytest.raises(Refused, match="there is no Aim repository"):
         read({"repo": str(tmp_path)}, "abc")
+
+
+def test_a_repository_that_is_not_there_yet_has_no_runs(tmp_path: Path) -> None:
+    assert BACKEND.reader is not None
+
+    with contextlib.closing(BACKEND.reader({"repo": str(tmp_path)})) as reader:
+        assert list(reader.runs(None)) == []
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_away_is_named() -> None:
+    with pytest.raises(Unavailable, match=r"^no Aim server answers at aim://127\.0\.0\.1:9$"):
+        writer({"repo": "aim://127.0.0.1:9"}).open(RUN)
 
 
 def test_another_interpreter_may_deliver_if_it_can(tmp_path: Path) -> None:

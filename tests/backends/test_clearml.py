@@ -1,6 +1,6 @@
 """ClearML keeps what every backend promises, at an emulated server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,10 @@ class TestClearML(BackendContract):
     def server(self, emulator: ClearML) -> Server:
         hosts = ("api_host", "files_host")
         return Server(emulator.port, lambda port: dict.fromkeys(hosts, f"http://127.0.0.1:{port}"))
+
+    @pytest.fixture
+    def forget(self, emulator: ClearML) -> Callable[[str], object]:
+        return emulator.tasks.by_id.pop
 
     @pytest.fixture
     def away(self) -> Options:

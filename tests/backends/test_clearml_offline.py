@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from zipfile import ZipFile
@@ -60,6 +60,10 @@ class TestOffline(BackendContract):
     def away(self, tmp_path: Path) -> Options:
         (tmp_path / "a file").touch()
         return {"offline": str(tmp_path / "a file" / "offline")}
+
+    @pytest.fixture
+    def forget(self, options: Options) -> Callable[[str], None]:
+        return lambda _: shutil.rmtree(options["offline"])
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_an_installed_package_joins_by_its_entry_point_alone(place: Path) -> Non
     assert (config.code, config.json["errors"]) == (0, [])
     said = {finding["what"]: finding["level"] for finding in doctor.json["findings"]}
     assert said["backend lines: needs no client"] == "ok"
-    assert any(what.startswith("lines: a run of a script in this directory goes to") for what in said)
+    assert any(what.startswith("lines: a run of a script in this directory is delivered") for what in said)
     assert "Did you mean 'lines'?" in unknown.err
 
 

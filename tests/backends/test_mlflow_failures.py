@@ -16,7 +16,7 @@ from tests.backends.conftest import BACKEND, RUN, WARNINGS, Store
 from tracelet.backends.mlflow import failures
 from tracelet.backends.mlflow.failures import Baffling, mapped, translated
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
-from tracelet.events import Metric
+from tracelet.events import Metric, Tags
 from tracelet.testing.proxy import FaultProxy
 
 NOW = RUN.time
@@ -34,6 +34,16 @@ def test_a_server_that_does_not_work_is_unavailable(store: Store, proxy: FaultPr
 
     assert time.monotonic() - before < BACKEND.limits.patience
     assert "secret" not in str(caught.value)
+
+
+def test_a_tag_by_which_a_run_is_found_is_rejected(store: Store) -> None:
+    writer = store.open()
+
+    with pytest.raises(Rejected, match=r"'tracelet\.uid' is tracelet's own") as caught:
+        writer.write([Tags(NOW, {"team": "mine"}), Tags(NOW, {"tracelet.uid": "mine"})])
+
+    assert caught.value.at == 1
+    assert store.run.data.tags["tracelet.uid"] == RUN.run_id
 
 
 def test_a_database_server_that_is_not_there_is_unavailable(store: Store, proxy: FaultProxy) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -9,13 +11,15 @@ import pytest
 from tensorboard.backend.event_processing.directory_watcher import DirectoryWatcher
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.compat.proto import graph_pb2
 from tensorboard.plugins.hparams import metadata
 
 from tracelet import backends
 from tracelet.backend import Configuration, Options
-from tracelet.errors import ConfigError
+from tracelet.errors import ConfigError, Unavailable
 from tracelet.events import (
     Artifact,
+    Bundle,
     Chart,
     Histogram,
     Layout,
@@ -35,6 +39,8 @@ CURVE: Final = {
     "columns": ["threshold", "tp", "fp", "tn", "fn", "precision", "recall"],
     "data": [[0.0, 2, 2, 0, 0, 0.5, 1.0], [1.0, 1, 0, 2, 1, 1.0, 0.5]],
 }
+EVENTS: Final = "events.out.tfevents.*.tracelet.*"
+LEDGERS: Final = "tracelet.*.ledger"
 
 
 def directory(run: Run) -> Path:
@@ -70,6 +76,10 @@ class TestTensorboard(BackendContract):
     def away(self, tmp_path: Path) -> Options:
         (tmp_path / "a file").touch()
         return {"dir": str(tmp_path / "a file" / "tb")}
+
+    @pytest.fixture
+    def forget(self, options: Options) -> Callable[[str], None]:
+        return lambda run: shutil.rmtree(Path(options["dir"], run))
 
     def test_tensorboard_finds_everything_where_its_users_look(self, scene: Scene) -> None:
         run = scene.run(
@@ -131,6 +141,80 @@ class TestTensorboard(BackendContract):
 
         run.finish().deliver_anew()
 
+        assert run.problems() == []
+
+    @pytest.mark.parametrize(
+        "gone",
+        [
+            pytest.param((EVENTS, LEDGERS), id="both"),
+            pytest.param((EVENTS,), id="the event file"),
+            pytest.param((LEDGERS,), id="its ledger"),
+        ],
+    )
+    def test_what_was_in_a_file_that_is_gone_is_written_again_once(
+        self, scene: Scene, gone: tuple[str, ...]
+    ) -> None:
+        run = scene.run(*points("loss", range(5)))
+        run.deliver()
+        for file in [file for pattern in gone for file in directory(run).glob(pattern)]:
+            file.unlink()
+        dying = scene.writer(run)
+        dying.open(run.started)
+        dying.close()
+        run.log(*points("loss", range(5, 8), 5))
+
+        run.finish().deliver()
+
+        assert [point.value for point in looked_at(run).Scalars("loss")] == [*map(float, range(8))]
+        assert run.problems() == []
+
+    @pytest.mark.parametrize("pattern", [EVENTS, LEDGERS])
+    def test_a_file_that_is_taken_away_meanwhile_is_written_again(self, scene: Scene, pattern: str) -> None:
+        run = scene.run(*points("loss", range(5)))
+        run.deliver()
+        writer = scene.writer(run)
+        writer.open(run.started)
+        for file in directory(run).glob(pattern):
+            file.unlink()
+
+        with pytest.raises(Unavailable):
+            writer.write(points("loss", range(5, 8), 5))
+        writer.close()
+        run.log(*points("loss", range(5, 8), 5))
+        run.finish().deliver()
+
+        assert [point.value for point in looked_at(run).Scalars("loss")] == [*map(float, range(8))]
+        assert run.problems() == []
+
+    def test_a_file_that_a_relay_died_on_while_it_began_it_is_no_loss(self, scene: Scene) -> None:
+        run = scene.run(*points("loss", range(5)))
+        run.deliver()
+        begun = growing(run).read_bytes()[:20]
+        growing(run).with_name(f"{growing(run).name[:-6]}000002").write_bytes(begun)
+        writer = scene.writer(run)
+
+        remote = writer.open(run.started)
+        writer.close()
+        run.finish().deliver()
+
+        assert not remote.anew
+        assert run.problems() == []
+
+    def test_a_graph_that_was_torn_from_its_model_is_written_again(self, scene: Scene) -> None:
+        graph: Any = vars(graph_pb2)["GraphDef"]()
+        for number in range(20):
+            graph.node.add(name=f"node {number}", op="Const")
+        run = scene.run()
+        file: Any = run.keep(Artifact(time=BEGAN, path="net/graph.pb", size=0), graph.SerializeToString())
+        listed = {file.path: {"digest": file.digest, "size": file.size}}
+        bundle = Bundle(time=BEGAN, name="net", path="net", kind="graph", data=Payload("", 0, format="json"))
+        run.log(file, run.keep(bundle, json.dumps(listed).encode()))
+        run.deliver()
+        os.truncate(growing(run), growing(run).stat().st_size - 10)
+
+        run.finish().deliver_anew()
+
+        assert looked_at(run).Graph() == graph
         assert run.problems() == []
 
     def test_a_name_may_be_that_of_several_kinds(self, scene: Scene) -> None:

@@ -1,9 +1,11 @@
 """Trackio keeps the promises of every backend, and its own client finds what was delivered."""
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -11,7 +13,8 @@ import pytest
 
 from tracelet import backends
 from tracelet.backend import Configuration, Options
-from tracelet.errors import ConfigError, Refused
+from tracelet.backends.trackio.store import Store
+from tracelet.errors import ConfigError, Refused, Unavailable
 from tracelet.events import (
     Artifact,
     Audio,
@@ -30,7 +33,7 @@ from tracelet.events import (
     Text,
 )
 from tracelet.testing.contract import BackendContract
-from tracelet.testing.contract.scene import BEGAN, Scene
+from tracelet.testing.contract.scene import BEGAN, Scene, points
 
 BACKEND: Final = backends.load("trackio")
 FILE: Final = Payload("", 0, format="html")
@@ -112,6 +115,29 @@ class TestTrackio(BackendContract):
     def away(self, tmp_path: Path) -> Options:
         (tmp_path / "a file").touch()
         return {"dir": str(tmp_path / "a file" / "trackio")}
+
+    @pytest.fixture
+    def forget(self, options: Options) -> Callable[[str], None]:
+        def deleted(run: str) -> None:
+            project, _, run_id = run.partition("/")
+            with Store(Path(options["dir"]), project, ("", run_id)).at() as storage:
+                assert storage.delete_run(project, "", run_id)
+
+        return deleted
+
+    def test_a_database_that_is_taken_away_meanwhile_is_made_again(self, scene: Scene) -> None:
+        run = scene.run(*points("loss", range(5)))
+        run.deliver()
+        writer = scene.writer(run)
+        writer.open(run.started)
+        shutil.rmtree(scene.options["dir"])
+
+        with pytest.raises(Unavailable, match="deleted"):
+            writer.write(points("loss", range(5, 8), 5))
+        run.log(*points("loss", range(5, 8), 5))
+        run.finish().deliver()
+
+        assert run.problems() == []
 
     def test_its_own_client_finds_a_run_as_its_users_know_it(self, scene: Scene, tmp_path: Path) -> None:
         logged = scene.run(

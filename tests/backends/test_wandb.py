@@ -1,6 +1,7 @@
 """Weights & Biases keeps what every backend promises: at its server, and where it is offline."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestWandb(BackendContract):
     backend = backends.load("wandb")
     poison = (Artifact(time=NOW, path="a.bin", size=1, reference="/nowhere/a.bin", mtime=NOW),)
+    never_again = "previously created and deleted"
 
     @pytest.fixture
     def options(self, emulator: WandbServer, monkeypatch: pytest.MonkeyPatch) -> Options:
@@ -46,6 +48,15 @@ class TestWandb(BackendContract):
             monkeypatch.setenv(name, text)
         emulator.store.runs.clear()
         return {"mode": "online", "base_url": emulator.url, "entity": "tester"}
+
+    @pytest.fixture
+    def forget(self, emulator: WandbServer) -> Callable[[str], None]:
+        def deleted(path: str) -> None:
+            entity, project, run = path.split("/")
+            emulator.store.runs = [one for one in emulator.store.runs if one.name != run]
+            emulator.store.deleted.append((entity, project, run))
+
+        return deleted
 
     @pytest.fixture
     def server(self, emulator: WandbServer, options: Options) -> Server:
@@ -68,3 +79,7 @@ class TestWandbOffline(Points, Kinds, Repetition, Endings):
     @pytest.fixture
     def options(self, tmp_path: Path) -> Options:
         return {"mode": "offline", "dir": str(tmp_path / "here")}
+
+    @pytest.fixture
+    def forget(self, options: Options) -> Callable[[str], None]:
+        return lambda _: shutil.rmtree(options["dir"])

@@ -14,13 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.inside import delivered, inside, rejected
-from tests.cli.making import new_run, running, tracelet
-from tests.conftest import eventually
+from tests.cli.inside import inside
+from tests.cli.making import new_run, tracelet
 from tracelet import backends
 from tracelet.cli import asking, doctor, installation, premises, reaching
 from tracelet.cli.findings import Finding
-from tracelet.journal import shelf
 from tracelet.settings.resolving import survey
 
 pytestmark = pytest.mark.slow
@@ -278,26 +276,6 @@ def test_mistaken_settings_are_told_each_with_its_place(place: Path, monkeypatch
     assert any("pyproject.toml" in what for level, what in said if level == "warning")
 
 
-def test_runs_that_somebody_should_look_at_are_counted(place: Path) -> None:
-    delivered(new_run(place, run_id="fine"))
-    new_run(place, run_id="undelivered")
-    new_run(place, run_id="offline", mode="offline")
-    rejected(delivered(new_run(place, run_id="rejected")))
-    new_run(place, run_id="unreadable").joinpath("run.json").write_text("{}")
-    running(place, run_id="keeperless").joinpath("keeper.log").write_text("it was killed")
-
-    found = [(finding.level, finding.what) for finding in premises.of_runs(place / ".tracelet")]
-
-    assert found == [
-        ("ok", "6 runs, 1 of them running"),
-        ("warning", "1 run ended undelivered: undelivered"),
-        ("warning", "1 run recorded offline and undelivered: offline"),
-        ("warning", "1 run running without a keeper: keeperless"),
-        ("warning", "1 run with rejects: rejected"),
-        ("warning", "1 run that this version cannot read: unreadable"),
-    ]
-
-
 def test_an_interpreter_without_tracelet_is_found(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place.is_dir()
     monkeypatch.setenv("TRACELET_PYTHON", "/bin/false")
@@ -325,36 +303,6 @@ def test_a_place_where_no_journal_can_be_kept_is_found(place: Path) -> None:
     assert by_option.code == 2
     assert "there is no directory" in by_option.err
     assert "problem" in below
-
-
-def test_file_systems_that_may_lose_or_slow_a_journal_are_warned_of(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(shelf, "network_file_system", lambda _: "nfs4")
-        remote = list(premises.of_shelf(place, named=True))
-    memory = [f.what for f in premises.of_shelf(Path("/dev/shm"), named=True)]  # noqa: S108  it is one in memory
-
-    assert any(f.level == "warning" and "nfs4" in f.what and "TRACELET_DIR" in f.do for f in remote)
-    assert any("it lies in memory (tmpfs)" in what for what in memory)
-
-
-def test_what_a_file_system_cannot_do_is_told_with_its_effect(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_links(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", no_links)
-
-    found = list(premises.of_shelf(place, named=True))
-
-    assert (
-        Finding("warning", "a hard link does not work: Operation not permitted", "copies take its place")
-        in found
-    )
-    assert found[-1].level == "ok"
-    eventually(lambda: not list(place.glob(".doctor-*")))
 
 
 def test_the_json_of_a_finding_says_what_to_do(place: Path) -> None:

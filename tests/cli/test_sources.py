@@ -1,6 +1,7 @@
 """The help says where runs can be read from, whoever brings the backend."""
 
 import dataclasses
+import os
 import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.cli.inside import inside
+from tests.cli.making import new_run
 from tracelet import backends
 
 OTHER: Final = dataclasses.replace(
@@ -18,6 +20,13 @@ OTHER: Final = dataclasses.replace(
     examples=("HERE", "THERE"),
     client="no_such",
     install="get it",
+)
+TOLD: Final = dataclasses.replace(
+    OTHER,
+    name="told",
+    variables="TOLD_",
+    client="",
+    source=lambda place: {"shelf": place or os.environ["TOLD_PLACE"]},
 )
 DOCS: Final = Path(__file__).parents[2] / "docs" / "cli.md"
 
@@ -34,6 +43,22 @@ def test_the_help_lists_every_source_that_there_is(monkeypatch: pytest.MonkeyPat
     listed = re.findall(r"^  (\w+):  ", said.partition("Sources, for --from:")[2], re.MULTILINE)
     assert listed == ["aim", "clearml", "journal", "mlflow", "other", "tensorboard", "trackio", "wandb"]
     assert "other:HERE, other:THERE (get it)" in said
+
+
+def test_a_trackers_variables_may_stand_in_dotenv(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("told", f"{__name__}:TOLD", backends.GROUP)
+    monkeypatch.setattr(backends, "_joined", lambda: {"told": entry})
+    new_run(place / "elsewhere", name="over there")
+    (place / ".env").write_text(f"TOLD_PLACE={place / 'elsewhere' / '.tracelet'}\nOTHERS_PLACE=nowhere\n")
+
+    listed = inside("ls", "--from", "told:")
+    shown = inside("show", "over there", "--from", "told:")
+    stronger = inside("ls", "--from", "told:", TOLD_PLACE=str(place))
+
+    assert "over there" in listed.out
+    assert "over there" in shown.out
+    assert "no runs" in stronger.err
+    assert not {"TOLD_PLACE", "OTHERS_PLACE"} & os.environ.keys()
 
 
 def test_the_documentation_has_an_example_of_each() -> None:

@@ -76,6 +76,29 @@ def test_a_backend_that_is_away_for_a_moment_is_waited_for(journal: Path) -> Non
     assert progress.wait_for(journal, ["a"], progress.everything(journal), LONG, comes_back) == []
 
 
+def test_a_backend_that_comes_back_while_another_is_waited_for_is_waited_for_again(journal: Path) -> None:
+    away = DeliveryStatus(state="unavailable", since=time.time() - progress.UNAVAILABLE - 1)
+    status.write_delivery(journal, "a", away)
+    steps = iter(
+        [
+            lambda: None,
+            lambda: None,  # until here it has been seen to be away
+            lambda: status.write_delivery(journal, "a", DeliveryStatus(state="delivering")),
+            lambda: cursors.save(journal, "b", Cursor(finished=True)),
+            lambda: None,
+            lambda: cursors.save(journal, "a", Cursor(finished=True)),
+        ]
+    )
+
+    def look() -> None:
+        next(steps)()
+
+    missed = progress.wait_for(journal, ["a", "b"], progress.everything(journal), LONG, look)
+
+    assert missed == []
+    assert next(steps, None) is None
+
+
 def test_ctrl_c_ends_the_waiting(journal: Path) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt

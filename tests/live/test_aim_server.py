@@ -102,6 +102,22 @@ def test_what_a_server_was_sent_comes_back(server: AimServer) -> None:
     assert back[-1] == end
 
 
+def test_a_run_that_was_deleted_at_a_server_is_made_anew(server: AimServer) -> None:
+    delivered = writer(server.options)
+    found = delivered.open(run(12)).id
+    delivered.write(points(3))
+    delivered.close()
+    aims.deleted(server.options, found)
+
+    remote = delivered.open(run(12))
+    delivered.write(points(2))
+    delivered.close()
+
+    assert remote.anew
+    assert remote.id == found
+    assert [event for event in read(server.options, found) if isinstance(event, Metric)] == points(2)
+
+
 def test_a_writer_that_died_is_followed_by_one_that_doubles_nothing(server: AimServer) -> None:
     started = msgspec.json.encode(run(2)).decode()
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

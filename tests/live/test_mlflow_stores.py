@@ -7,13 +7,14 @@ import subprocess
 import sys
 import textwrap
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
-from tests.backends.conftest import MUCH, WARNINGS
+from tests.backends.conftest import MUCH, WARNINGS, deleted_in
 from tests.conftest import eventually
 from tests.journal.support import DEEP
 from tests.live.servers import S3, MlflowServer, Postgres
@@ -111,6 +112,10 @@ class TestMlflowInPostgres(BackendContract):
         self.project = f"project {uuid.uuid4()}"
         place = f"{s3.bucket}/direct"
         return {"tracking_uri": postgres.uri, "experiment": self.project, "artifact_location": place}
+
+    @pytest.fixture
+    def forget(self, postgres: Postgres) -> Callable[[str], None]:
+        return lambda run: deleted_in(postgres.uri, run)
 
     @pytest.fixture
     def away(self) -> Options:

@@ -2,15 +2,15 @@
 
 import pytest
 
-from tracelet.relay.retry import FIRST, LONGEST, Backoff
+from tracelet.relay.retry import FIRST, LONGEST, PATIENT, SOON, Backoff
 
 
 def test_waits_double_up_to_the_longest_and_are_spread() -> None:
-    backoff = Backoff(first=1.0, longest=8.0)
+    backoff = Backoff(first=1.0, longest=4.0)
 
-    waits = [backoff.failed() for _ in range(6)]
+    waits = [backoff.failed() for _ in range(5)]
 
-    for wait, most in zip(waits, [1.0, 2.0, 4.0, 8.0, 8.0, 8.0], strict=True):
+    for wait, most in zip(waits, [1.0, 2.0, 4.0, 4.0, 4.0], strict=True):
         assert most / 2 <= wait <= most
 
 
@@ -37,3 +37,16 @@ def test_a_tracker_that_is_back_is_noticed_within_the_longest_wait() -> None:
     backoff = Backoff()
 
     assert max(backoff.failed() for _ in range(50)) <= LONGEST
+
+
+def test_a_tracker_that_is_back_within_a_minute_is_noticed_soon_and_one_away_for_long_is_let_alone() -> None:
+    backoff = Backoff()
+    waits: list[float] = []
+    while sum(waits) < PATIENT:
+        waits.append(backoff.failed())
+
+    assert max(waits) <= SOON
+    assert len(waits) < 40
+    assert min([backoff.failed() for _ in range(10)][-5:]) >= LONGEST / 2
+    backoff.succeeded()
+    assert max(backoff.failed() for _ in range(8)) <= SOON

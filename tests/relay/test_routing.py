@@ -185,6 +185,46 @@ def test_names_are_changed_by_whole_names_and_by_patterns(place: Path) -> None:
     assert layout.charts[0].tags == ("loss", "val/loss")
 
 
+def test_a_new_name_may_be_of_one_kind() -> None:
+    rename = {"a/*": "all/*", "metric:a/*": "x/*", "text:a/b": "t", "a/c": "c", "param:a/c": "p"}
+    router = Router("tracker", routed(rename=rename))
+
+    def names(kind: str) -> list[str]:
+        return [router.renamed(name, kind) for name in ("a/b", "a/c", "b")]
+
+    assert {kind: names(kind) for kind in ("metric", "param", "text", "image")} == {
+        "metric": ["x/b", "c", "b"],
+        "param": ["all/b", "p", "b"],
+        "text": ["t", "c", "b"],
+        "image": ["all/b", "c", "b"],
+    }
+    spoken = Definition(time=1.0, name="a/b", step_metric="a/step")
+    drawn = Layout(2.0, (Chart("c", "t", "multiline", ("a/b", "b")),))
+    assert router.adapted(spoken) == Definition(time=1.0, name="x/b", step_metric="x/step")
+    assert router.adapted(drawn) == Layout(2.0, (Chart("c", "t", "multiline", ("x/b", "b")),))
+
+
+def test_a_definition_without_an_axis_gets_none() -> None:
+    router = Router("tracker", routed(rename={"*": "x/*"}))
+
+    assert router.adapted(Definition(time=1.0, name="a")) == Definition(time=1.0, name="x/a")
+
+
+def test_what_is_renamed_by_its_kind_arrives_so_and_its_namesakes_stay(place: Path) -> None:
+    rename = {"metric:a": "m", "param:a": "p", "tag:a": "t", "text:a": "x", "tag:begun": "b"}
+    text = Text(time=2.0, name="a", text="t", step=1)
+    image = Image(time=2.0, name="a", data=DATA, step=1, layout="HW")
+    writer = begin(place, Params(2.0, {"a": 1}), Tags(2.0, {"a": "x"}), text, image, rename=rename)
+    writer.scalar("a", 1.0, 1, 3.0)
+    writer.finish(FINISHED)
+    tracker = Tracker()
+
+    deliver(place, tracker)
+
+    assert [one for one in got(tracker) if isinstance(one, (str, tuple))] == ["p", "t", ("m", 1)]
+    assert titles(tracker) == ["Text x", "Image a"]
+
+
 def test_a_name_never_becomes_empty_and_a_definition_never_speaks_of_every_metric() -> None:
     router = Router("tracker", routed(rename={"train/*": "*"}))
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ import pytest
 
 import tracelet
 from tests.recording import MEMORY
-from tracelet.journal import cursors, status
+from tracelet.journal import cursors, progress, status
 from tracelet.journal.status import DeliveryStatus
 from tracelet.telling import waiting
 
@@ -79,7 +80,7 @@ class Terminal:
 @pytest.mark.usefixtures("at_once")
 def test_a_terminal_shows_what_is_left_and_is_clean_again(run: Path) -> None:
     (segment,) = run.glob("*.seg")
-    status.write_delivery(run, "memory", DeliveryStatus(state="unavailable", pid=1))
+    status.write_delivery(run, "memory", DeliveryStatus(state="unavailable", pid=1, since=time.time()))
 
     with Terminal() as terminal:
         with waiting.shown(run, ["memory"], 60) as look:
@@ -136,15 +137,19 @@ def test_where_nothing_can_be_drawn_again_there_is_one_message(
 
 
 @pytest.mark.usefixtures("at_once")
-def test_nobody_is_said_to_wait_for_one_that_refuses(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_who_is_waited_for_is_said_to_be(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tracelet")
-    status.write_delivery(run, "memory", DeliveryStatus(state="refused", pid=1))
+    long_ago = time.time() - progress.UNAVAILABLE - 1
+    status.write_delivery(run, "closed", DeliveryStatus(state="refused", pid=1))
+    status.write_delivery(run, "away", DeliveryStatus(state="unavailable", pid=1, since=long_ago))
     caplog.clear()
 
-    with waiting.shown(run, ["memory"], 30) as look:
+    with waiting.shown(run, ["closed", "away", "memory"], 15) as look:
         look()
 
-    assert caplog.messages == []
+    assert caplog.messages == [
+        "waiting up to 15 s for deliveries; memory: 201 left (starting); Ctrl-C ends the wait"
+    ]
 
 
 @pytest.mark.usefixtures("at_once")

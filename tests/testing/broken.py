@@ -21,6 +21,7 @@ REPEATED: Final = frozenset({
     "test_a_run_that_is_delivered_again_from_the_start_is_there_once",
 })  # fmt: skip
 KINDS: Final = "test_every_kind_of_event_arrives_or_is_declared_absent"
+DELETED: Final = "test_a_run_that_was_deleted_at_the_tracker_is_delivered_whole_again"
 BYTES: Final = "test_bytes_come_back_equal_or_as_a_file_that_can_be_opened"
 
 
@@ -125,6 +126,13 @@ class Anew(memory.MemoryWriter):
         return super().open(msgspec.structs.replace(run, run_id=f"{run.run_id}-{number}"))
 
 
+class Silent(memory.MemoryWriter):
+    """Makes a run again that is gone, and says nothing of it."""
+
+    def open(self, run: RunStarted) -> Remote:
+        return msgspec.structs.replace(super().open(run), anew=False)
+
+
 class Confused(memory.MemoryWriter):
     """Raises what nobody expects when bytes are gone."""
 
@@ -221,7 +229,7 @@ MISTAKES: Final[dict[str, Mistake]] = {
         *REPEATED - {"test_a_batch_that_is_written_twice_is_there_once"},
         "test_opening_twice_makes_one_run",
         "test_a_run_that_goes_on_is_continued_by_its_id",
-        "test_what_is_logged_after_the_end_arrives_too",
+        DELETED,
     ),
     "SINGLE": writing(
         metric(single),
@@ -259,6 +267,7 @@ MISTAKES: Final[dict[str, Mistake]] = {
     "SWALLOWS_LAYOUTS": writing(lambda event: None if isinstance(event, Layout) else event, KINDS),
     "FIRST_PARAM": reading(first_param, "test_a_param_that_is_logged_again_has_its_last_value"),
     "ENDS_WELL": writing(ends_well, "test_a_run_ends_as_it_ended", KINDS),
+    "SILENT": with_writer(Silent, DELETED),
     "CONFUSED": with_writer(Confused, "test_a_payload_that_is_not_what_it_should_be_is_taken_or_rejected"),
     "CARELESS": with_writer(Careless, "test_a_bad_record_loses_only_itself"),
     "BARE": with_writer(Bare, "test_a_tracker_that_is_away_is_unavailable_or_refuses"),

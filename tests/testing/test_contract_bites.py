@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 TRIED: Final = [*MISTAKES] if DEEP else [*MISTAKES][::4]
 """All mistakes, or every fourth: each runs the whole contract."""
 CONTRACT: Final = """
+    from pathlib import Path
+
     import pytest
 
     from tests.testing import broken
@@ -35,6 +37,10 @@ CONTRACT: Final = """
         @pytest.fixture
         def away(self, tmp_path):
             return {{"path": str(tmp_path / "no" / "such" / "directory")}}
+
+        @pytest.fixture
+        def forget(self, options):
+            return lambda _: Path(options["path"]).unlink()
 """
 
 

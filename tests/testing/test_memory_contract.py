@@ -1,5 +1,6 @@
 """The tracker of `tracelet.testing.memory` keeps what every backend promises."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +24,10 @@ class TestMemory(BackendContract):
     @pytest.fixture
     def away(self, tmp_path: Path) -> Options:
         return {"path": str(tmp_path / "no" / "such" / "directory")}
+
+    @pytest.fixture
+    def forget(self, options: Options) -> Callable[[str], None]:
+        return lambda _: Path(options["path"]).unlink()
 
 
 class TestMemoryInRows(TestMemory):

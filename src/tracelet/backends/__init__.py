@@ -67,12 +67,33 @@ def source(text: str) -> tuple[Backend, dict[str, str]]:
     Raises:
         ConfigError: It names no backend, one that cannot be read, or no place of the backend's.
     """
-    scheme, _, place = text.partition(":")
-    backend = _of_scheme(scheme, text)
+    backend = of_source(text)
     if backend.source is None or backend.reader is None:
         raise ConfigError(f"backend {backend.name!r} cannot be read, so {text!r} is no source")
     check_client(backend)
-    return backend, backend.source(place)
+    return backend, backend.source(text.partition(":")[2])
+
+
+def of_source(text: str) -> Backend:
+    """Find the backend that `text` names, whatever the place behind the colon; see `source`.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    scheme = text.partition(":")[0]
+    listed = names()
+    if scheme in listed and (found := load(scheme)).scheme in {"", scheme}:
+        return found
+    known: list[str] = []
+    for name in listed:
+        with contextlib.suppress(ConfigError, ImportError, AttributeError):  # another package is broken
+            found = load(name)
+            known += [found.scheme or name] if found.reader is not None else []
+            if scheme and found.scheme == scheme:
+                return found
+    hint = suggestion(scheme, known) if ":" in text else ""
+    written = ", ".join(f"{name}:PLACE" for name in known) or "none"
+    raise ConfigError(f"{text!r} is no source; there are {written}.{hint}")
 
 
 def reader(text: str) -> Reader:
@@ -144,23 +165,6 @@ def _installed(client: str) -> bool:
         return False
     # A directory of that name, such as the `wandb/` that W&B leaves behind, is no client.
     return spec is not None and spec.origin is not None
-
-
-def _of_scheme(scheme: str, text: str) -> Backend:
-    """Find the backend whose sources begin with `scheme` and a colon."""
-    listed = names()
-    if scheme in listed and (found := load(scheme)).scheme in {"", scheme}:
-        return found
-    known: list[str] = []
-    for name in listed:
-        with contextlib.suppress(ConfigError, ImportError, AttributeError):  # another package is broken
-            found = load(name)
-            known += [found.scheme or name] if found.reader is not None else []
-            if scheme and found.scheme == scheme:
-                return found
-    hint = suggestion(scheme, known) if ":" in text else ""
-    written = ", ".join(f"{name}:PLACE" for name in known) or "none"
-    raise ConfigError(f"{text!r} is no source; there are {written}.{hint}")
 
 
 def _own() -> set[str]:

@@ -187,5 +187,6 @@ BACKEND: Final = Backend(
     writer=None,
     source=source,
     scheme="journal",
+    examples=("DIRECTORY",),
     reader=Reader,
 )

@@ -8,11 +8,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tracelet import backends
 from tracelet.cli import completing, output
 from tracelet.cli.output import Column
 from tracelet.cli.runs import Json, Place, Run, look_at, shelf_at, word
-from tracelet.cli.sources import From, refuse_both
+from tracelet.cli.sources import From, reader_of, refuse_both
 from tracelet.errors import ConfigError, JournalCorrupt, suggestion
 from tracelet.journal import shelf, status
 
@@ -90,7 +89,7 @@ def _elsewhere(source: str, project: str, statuses: set[str], number: int | None
         ConfigError: There is no such source.
         BackendError: The tracker does not answer.
     """
-    with contextlib.closing(backends.reader(source)) as reader:
+    with contextlib.closing(reader_of(source)) as reader:
         listed = sorted(reader.runs(project or None), key=lambda run: (run.started, run.id))
     fitting = [run for run in listed if not statuses or run.status in statuses]
     shown = fitting if number is None else fitting[-number:]

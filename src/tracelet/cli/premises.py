@@ -15,6 +15,7 @@ from tracelet.errors import JournalCorrupt, JournalLocked
 from tracelet.journal import removal, shelf, status
 from tracelet.journal.locks import held, holder, take, this_host
 from tracelet.journal.status import RunFile
+from tracelet.scrub import without_userinfo_in
 
 SCARCE: Final = 1 << 30  # bytes
 TOO_LITTLE: Final = 64 << 20  # bytes; one segment
@@ -23,6 +24,7 @@ YOUNG: Final = 15.0  # seconds in which a run's keeper may still be starting
 NAMED: Final = 3  # runs that are named where there are more
 _VOLATILE: Final = frozenset({"tmpfs", "ramfs"})
 _LATER: Final = "`tracelet sync` delivers what is left"
+_MENDED: Final = "mend what it was refused for, then `tracelet sync`; `tracelet status` says more"
 _OTHER: Final = "set TRACELET_DIR to a directory that can be written"
 
 
@@ -163,6 +165,8 @@ class _Runs:
         self.offline: list[str] = []
         self.keeperless: list[str] = []
         self.rejected: list[str] = []
+        self.refused: dict[str, list[str]] = {}  # by backend
+        self.reasons: dict[str, str] = {}  # by backend, of the newest run that it refused
 
     def take(self, directory: Path) -> None:
         """Count a run."""
@@ -177,10 +181,21 @@ class _Runs:
         self.running += not ended
         if not ended and not kept and _has_lost_its_keeper(directory, run):
             self.keeperless.append(directory.name)
-        if ended and not delivered and not kept:
+        left = [name for name in run.relayed if not delivered and not status.is_complete(directory, name)]
+        refused = [name for name in left if self._is_refused(directory, name)]
+        if ended and not kept and len(refused) < len(left):
             (self.offline if run.mode == "offline" else self.undelivered).append(directory.name)
         if any(_size(path) for path in directory.glob("rejects.*")):
             self.rejected.append(directory.name)
+
+    def _is_refused(self, directory: Path, backend: str) -> bool:
+        """Tell whether a delivery has ended with a refusal, and count it."""
+        said = status.read_delivery(directory, backend)
+        if said.state != "refused":
+            return False
+        self.refused.setdefault(backend, []).append(directory.name)
+        self.reasons.setdefault(backend, without_userinfo_in(said.error))
+        return True
 
 
 def _size(path: Path) -> int:
@@ -215,5 +230,13 @@ def of_runs(place: Path) -> Iterator[Finding]:
         (found.unreadable, "that this version cannot read", "was a newer version of tracelet at work?"),
     ):
         if names:
-            more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-            yield warning(f"{output.count(len(names), 'run')} {what}: {', '.join(names[:NAMED])}{more}", do)
+            yield warning(f"{output.count(len(names), 'run')} {what}: {_named(names)}", do)
+    for backend, names in found.refused.items():
+        count = f"{output.count(len(names), 'run')} {'is' if len(names) == 1 else 'are'}"
+        why = f"refused: {found.reasons[backend]}"
+        yield warning(f"{count} not delivered to {backend}: {_named(names)} ({why})", _MENDED)
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

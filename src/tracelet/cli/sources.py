@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 from typer.core import TyperCommand
 
-from tracelet import backend, backends
+from tracelet import backend, backends, settings
 from tracelet.cli import output
 from tracelet.cli.runs import Run, look, shelf_at
 from tracelet.errors import ConfigError, JournalCorrupt, JournalError, suggestion
@@ -102,11 +102,20 @@ def opened(place: Path | None, source: str, wanted: Sequence[str]) -> Generator[
         yield [on_shelf(directory) for directory in dict.fromkeys(shelf.find(where, name) for name in wanted)]
         return
     refuse_both(place, source)
-    reader = backends.reader(source)
-    with contextlib.closing(reader):
+    with contextlib.closing(reader_of(source)) as reader:
         listed = list(reader.runs(None))
         found = {run.id: run for run in (_find(listed, name, source) for name in wanted)}
         yield [_at_tracker(reader, run) for run in found.values()]
+
+
+def reader_of(source: str) -> backend.Reader:
+    """Open a source where a relay's client would look, too: in `.env`, below the environment.
+
+    Raises:
+        ConfigError: There is no such source.
+    """
+    settings.lend_environment(Path.cwd(), (backends.of_source(source).variables, "TRACELET_"))
+    return backends.reader(source)
 
 
 def refuse_both(place: Path | None, source: str) -> None:

@@ -24,7 +24,8 @@ def wait_for(
     """Wait until deliveries have reached a point; return the backends that have not.
 
     A backend that refuses, that has been unavailable for some seconds, or whose delivery has not
-    moved for longer, is not waited for.
+    moved for longer, is not waited for: when none is left but such, the waiting ends. One that comes
+    back while another is waited for is waited for again.
 
     Args:
         directory: The run's directory.
@@ -36,19 +37,15 @@ def wait_for(
     Raises:
         KeyboardInterrupt: Ctrl-C ends the waiting, not the delivery.
     """
-    waiting = list(backends)
-    missed: list[str] = []
+    missing = {name: Hope(directory, name) for name in backends}
     until = time.monotonic() + timeout
     pause = threading.Event()
-    movements = {name: Movement(directory, [name], STALLED) for name in waiting}
     look()  # first: who is away may be so because nobody has tried for long
     while True:
-        waiting = [name for name in waiting if not reached(name)]
-        hopeless = [name for name in waiting if _is_hopeless(directory, name) or movements[name].still()]
-        missed += hopeless
-        waiting = [name for name in waiting if name not in hopeless]
-        if not waiting or time.monotonic() >= until:
-            return missed + waiting
+        missing = {name: hope for name, hope in missing.items() if not reached(name)}
+        awaited = [name for name, hope in missing.items() if hope.lasts()]
+        if not awaited or time.monotonic() >= until:
+            return [*missing]
         look()
         pause.wait(LOOK)
 
@@ -80,6 +77,24 @@ def _is_hopeless(directory: Path, name: str) -> bool:
     if said.state == "refused":
         return True
     return said.state == "unavailable" and time.time() - said.since > UNAVAILABLE
+
+
+class Hope:
+    """Tells whether a backend is worth waiting for, each time anew: it may come back.
+
+    Args:
+        directory: The run's directory.
+        name: The backend's name in the run.
+    """
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._movement = Movement(directory, [name], STALLED)
+
+    def lasts(self) -> bool:
+        """Tell whether it delivers, or may soon."""
+        return not _is_hopeless(self._directory, self._name) and not self._movement.still()
 
 
 def everything(directory: Path) -> Callable[[str], bool]:

@@ -42,12 +42,12 @@ from tracelet.events import (
 from tracelet.journal import status
 from tracelet.journal.reader import Damage, Record, stream
 from tracelet.journal.status import Route
-from tracelet.settings.routes import ANY, KINDS
+from tracelet.settings.routes import ANY, KINDS, divided, of_kind
 
 NAMES: Final = 100_000  # whose way is remembered; of a run with more, it is found out each time
 FIRSTS: Final = 10_000  # points of a segment that are remembered as the first of their interval
 _READ: Final = 10_000  # records at once, where a segment is looked at again
-_WORDS: Final[dict[type, str]] = {
+WORDS: Final[dict[type, str]] = {
     Metric: "metric",
     Definition: "metric",
     Layout: "metric",
@@ -91,9 +91,7 @@ class Router:
         self._takes_all = route == Route(rename=route.rename)
         self._include = _compiled(route.include)
         self._exclude = _compiled(route.exclude)
-        self._patterns = [
-            (*old.split(ANY), *new.split(ANY)) for old, new in route.rename.items() if ANY in old
-        ]
+        self._names = {kind: _Names(of_kind(kind, route.rename)) for kind in ("", *KINDS)}
         self._paces: dict[str, _Pace] = {}
         self._passes = functools.lru_cache(NAMES)(self._decided)
         self._renamed = functools.lru_cache(NAMES)(self._new_name)
@@ -118,7 +116,7 @@ class Router:
         if self._takes_all and not record.only:  # nearly always
             return True
         event = record.event
-        kind = _WORDS.get(type(event))
+        kind = WORDS.get(type(event))
         if kind is None:
             return True
         if record.only and self._called.isdisjoint(record.only):
@@ -137,7 +135,7 @@ class Router:
             names = event.params if isinstance(event, Params) else event.tags
             if not self.wants(record):
                 return len(names)
-            return sum(not self.passes(_WORDS[type(event)], name) for name in names)
+            return sum(not self.passes(WORDS[type(event)], name) for name in names)
         return int(not self.wants(record))
 
     def passes(self, kind: str, *names: str) -> bool:
@@ -150,9 +148,14 @@ class Router:
         """
         return self._takes_all or self._passes(kind, names)
 
-    def renamed(self, name: str) -> str:
-        """Return the name that something has at this backend; the very same object, where it stays."""
-        return self._renamed(name) if self._route.rename else name
+    def renamed(self, name: str, kind: str = "") -> str:
+        """Return the name that something has at this backend; the very same object, where it stays.
+
+        Args:
+            name: As it was logged.
+            kind: One of `KINDS`; without it, only what the route says of every kind holds.
+        """
+        return self._renamed(name, kind) if self._route.rename else name
 
     def adapted(self, event: Definition | Layout) -> Definition | Layout:
         """Give what speaks of metrics the names that these have at this backend."""
@@ -160,13 +163,14 @@ class Router:
             return event
         if isinstance(event, Layout):
             charts = (
-                msgspec.structs.replace(chart, tags=tuple(map(self.renamed, chart.tags)))
+                msgspec.structs.replace(chart, tags=tuple(self.renamed(tag, "metric") for tag in chart.tags))
                 for chart in event.charts
             )
             return Layout(event.time, tuple(charts))
-        name = self.renamed(event.name)
+        name = self.renamed(event.name, "metric")
         name = event.name if name == ANY else name  # else it would speak of every metric
-        return msgspec.structs.replace(event, name=name, step_metric=self.renamed(event.step_metric))
+        step_metric = event.step_metric and self.renamed(event.step_metric, "metric")
+        return msgspec.structs.replace(event, name=name, step_metric=step_metric)
 
     def _takes(self, kind: str, event: "Event | Damage", record: Record) -> bool:
         if isinstance(event, Metric):
@@ -193,16 +197,8 @@ class Router:
             return False
         return not any(_fits(self._exclude, kind, name) for name in names)
 
-    def _new_name(self, name: str) -> str:
-        exact = self._route.rename.get(name)
-        if exact is not None:
-            return exact
-        for before, after, new_before, new_after in self._patterns:
-            fits = name.startswith(before) and name.endswith(after)
-            if fits and len(name) >= len(before) + len(after):
-                kept = name[len(before) : len(name) - len(after)]
-                return f"{new_before}{kept}{new_after}" or name
-        return name
+    def _new_name(self, name: str, kind: str) -> str:
+        return self._names[kind].new(name)
 
     def _is_first(self, point: Metric, record: Record) -> bool:
         pace = self._paces.get(record.segment)
@@ -222,6 +218,26 @@ class Router:
     def _is_wanted_at_all(self, point: Metric, record: Record) -> bool:
         elsewhere = record.only and self._called.isdisjoint(record.only)
         return not elsewhere and self.passes("metric", point.name)
+
+
+class _Names:
+    """New names by old ones, for one kind."""
+
+    def __init__(self, rename: dict[str, str]) -> None:
+        self._exact = rename
+        self._patterns = [(*old.split(ANY), *new.split(ANY)) for old, new in rename.items() if ANY in old]
+
+    def new(self, name: str) -> str:
+        """Return a new name, or the old one."""
+        exact = self._exact.get(name)
+        if exact is not None:
+            return exact
+        for before, after, new_before, new_after in self._patterns:
+            fits = name.startswith(before) and name.endswith(after)
+            if fits and len(name) >= len(before) + len(after):
+                kept = name[len(before) : len(name) - len(after)]
+                return f"{new_before}{kept}{new_after}" or name
+        return name
 
 
 class _Pace:
@@ -259,10 +275,9 @@ def _compiled(patterns: Iterable[str]) -> list[tuple[str, Callable[[str], object
     """Make of patterns what they are of, empty for any kind, and what tells whether a name fits."""
     found: list[tuple[str, Callable[[str], object]]] = []
     for pattern in patterns:
-        kind, _, rest = pattern.partition(":")
-        of_kind = kind in KINDS and bool(rest)
-        text = re.escape(rest if of_kind else pattern).replace(r"\*", ".*").replace(r"\?", ".")
-        found.append((kind if of_kind else "", re.compile(text, re.DOTALL).fullmatch))
+        kind, rest = divided(pattern)
+        text = re.escape(rest).replace(r"\*", ".*").replace(r"\?", ".")
+        found.append((kind, re.compile(text, re.DOTALL).fullmatch))
     return found
 
 

@@ -29,7 +29,7 @@ from tracelet.events import (
 )
 from tracelet.journal.reader import Record
 from tracelet.names import NAME_TAG, NameMap, digest_of
-from tracelet.relay.routing import Router
+from tracelet.relay.routing import WORDS, Router
 
 ALONE: Final = (Artifact, Bundle, Definition, Layout, *SERIES)
 """What goes to a tracker by itself: each is a file there, and may take as long as a whole batch."""
@@ -97,7 +97,7 @@ class Shaper:
     def _of(self, record: Record) -> Sequence[Item]:
         event = record.event
         if isinstance(event, Metric):
-            return (Item(self._metric(event, self._named(event.name)), record),)
+            return (Item(self._metric(event, self._named("metric", event.name)), record),)
         if isinstance(event, Params):
             return [*self._params(event, record)]
         if isinstance(event, Tags):
@@ -107,8 +107,8 @@ class Shaper:
             return (Item(Note(event.time, text), record, degraded=cut),)
         return self._file(event, record)
 
-    def _named(self, name: str) -> str:
-        return self._names.to_tracker(self._router.renamed(name))
+    def _named(self, kind: str, name: str) -> str:
+        return self._names.to_tracker(self._router.renamed(name, kind))
 
     def _file(self, event: object, record: Record) -> Sequence[Item]:
         """Shape what is a file at a tracker; of all else there is nothing to deliver."""
@@ -121,7 +121,7 @@ class Shaper:
         return ()
 
     def _in_series(self, event: Series, record: Record) -> Item:
-        shaped = msgspec.structs.replace(event, name=self._named(event.name))
+        shaped = msgspec.structs.replace(event, name=self._named(WORDS[type(event)], event.name))
         if not isinstance(shaped, Text) and shaped.step is None and self._limits.needs_step:
             shaped = msgspec.structs.replace(shaped, step=shaped.ordinal)
         return Item(shaped, record, degraded=int(media.is_scaled(event, self._image_bytes)))
@@ -129,7 +129,7 @@ class Shaper:
     def started(self, event: RunStarted) -> RunStarted:
         """Shape the tags of a run's first event; they are set when the run is opened."""
         tags = {
-            self._named(name): _cut(value, self._limits.tag_value)[0]
+            self._named("tag", name): _cut(value, self._limits.tag_value)[0]
             for name, value in event.tags.items()
             if self._router.passes("tag", name)
         }
@@ -165,7 +165,9 @@ class Shaper:
         for key, value in event.params.items():
             if self._router.passes("param", key):
                 shaped, cut = self._value(value)
-                yield Item(Params(event.time, {self._named(key): shaped}), record, key=key, degraded=cut)
+                yield Item(
+                    Params(event.time, {self._named("param", key): shaped}), record, key=key, degraded=cut
+                )
 
     def _value(self, value: Plain) -> tuple[Plain, int]:
         """Cut a value whose text is too long; others keep their type."""
@@ -178,7 +180,7 @@ class Shaper:
         for key, value in event.tags.items():
             if self._router.passes("tag", key):
                 text, cut = _cut(value, self._limits.tag_value)
-                yield Item(Tags(event.time, {self._named(key): text}), record, key=key, degraded=cut)
+                yield Item(Tags(event.time, {self._named("tag", key): text}), record, key=key, degraded=cut)
 
     def _introductions(self, record: Record) -> Iterator[Item]:
         """Tell the tracker, in tags, the names that were too long for it."""

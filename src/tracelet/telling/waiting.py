@@ -11,13 +11,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from tracelet.guard import first
 from tracelet.journal import codec, status
-from tracelet.journal.progress import STALLED
+from tracelet.journal.progress import STALLED, Hope
 from tracelet.telling import words
 from tracelet.telling.messages import silenced, tell
 
@@ -70,7 +70,7 @@ class _Line:
 
     def __init__(self, directory: Path, backends: Iterable[str], timeout: float) -> None:
         self._directory = directory
-        self._backends = tuple(backends)
+        self._hopes = _hopes(directory, backends)
         self._timeout = timeout
         self._began = time.monotonic()
         self._next = self._began + SHORT
@@ -82,7 +82,7 @@ class _Line:
         if now < self._next:
             return
         self._next = now + EVERY
-        if left := _left(self._directory, self._backends):
+        if left := _left(self._directory, self._hopes):
             stuck = f" ({STALLED:.0f} if stuck)" if self._timeout > STALLED else ""
             seconds = f"{now - self._began:.0f}/{self._timeout:.0f} s{stuck}"
             self._draw(f"tracelet: {seconds}, Ctrl-C ends waiting; {left}")
@@ -119,7 +119,7 @@ class _Message:
 
     def __init__(self, directory: Path, backends: Iterable[str], timeout: float) -> None:
         self._directory = directory
-        self._backends = tuple(backends)
+        self._hopes = _hopes(directory, backends)
         self._timeout = timeout
         self._due = time.monotonic() + LONG
 
@@ -128,19 +128,23 @@ class _Message:
         if time.monotonic() < self._due:
             return
         self._due = float("inf")
-        left = _left(self._directory, self._backends)
+        left = _left(self._directory, self._hopes)
         if left and first("waiting", self._directory):  # a training loop may flush at each epoch
             still = f", {STALLED:.0f} s if nothing moves" if self._timeout > STALLED else ""
             tell(logging.INFO, _MESSAGE, self._timeout, still, left)
 
 
-def _left(directory: Path, backends: Iterable[str]) -> str:
-    """Say what is left: "mlflow: ~12,000 left, wandb: 3 left (unavailable)"; nobody waits for a refusal."""
+def _hopes(directory: Path, backends: Iterable[str]) -> dict[str, Hope]:
+    return {name: Hope(directory, name) for name in backends}
+
+
+def _left(directory: Path, hopes: Mapping[str, Hope]) -> str:
+    """Say what those have left who are waited for: "mlflow: ~12,000 left, wandb: 3 left (unavailable)"."""
     parts: list[str] = []
-    for name in backends:
+    for name, hope in hopes.items():
         size = status.backlog(directory, name)
         delivery = status.read_delivery(directory, name)
-        if not size or delivery.state == "refused":
+        if not hope.lasts() or not size:
             continue
         exact = size <= EXACT
         number = status.lag(directory, name) if exact else size // codec.FRAME.size

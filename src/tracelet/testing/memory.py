@@ -17,6 +17,7 @@ from typing import Final, cast
 import msgspec
 
 from tracelet.backend import (
+    UNFIT,
     Backend,
     BlobPath,
     Configuration,
@@ -27,6 +28,8 @@ from tracelet.backend import (
     Rows,
     RunSummary,
     Writer,
+    bytes_of,
+    file_of,
 )
 from tracelet.errors import Refused, Rejected, Unavailable
 from tracelet.events import (
@@ -82,7 +85,13 @@ class MemoryWriter:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(self._fd, b"\n")  # ends a line that a kill has torn
         self.write([run])
-        return Remote(id=run.run_id, view=f"cat {self._path}")
+        return Remote(id=run.run_id, view=f"cat {self._path}", anew=not self._has_more())
+
+    def _has_more(self) -> bool:
+        """Tell whether the file has more of the run than that it was opened."""
+        with _mapped(str(self._path)):
+            found = (row.event for row in _rows(self._path) if row.run == self._run)
+            return any(not isinstance(event, RunStarted) for event in found)
 
     def write(self, batch: Sequence[Event]) -> None:
         """See `Writer.write`."""
@@ -93,34 +102,16 @@ class MemoryWriter:
         for event in batch:
             if isinstance(event, Artifact):
                 place = artifacts_of(self._path) / event.path
-                self._keep(self._bytes_of(event), place, f"artifact {event.path}")
+                _keep(file_of(event, self._blob), place)
             elif digest := payload_of(event)[0]:
-                self._keep(self._blob(digest), payloads_of(self._path) / digest, f"payload {digest}")
+                source = bytes_of(f"payload {digest}", digest, self._blob)
+                _keep(source, payloads_of(self._path) / digest)
         rows = [
             Row(metric=event, run=self._run) if isinstance(event, Metric) else Row(other=event, run=self._run)
             for event in batch
         ]
         with _mapped(str(self._path)):
             os.write(self._fd, b"".join(_ENCODER.encode(row).hex().encode() + b"\n" for row in rows))
-
-    def _bytes_of(self, artifact: Artifact) -> Path:
-        if artifact.digest:
-            return self._blob(artifact.digest)
-        source = Path(artifact.reference)
-        if source.exists():
-            now = source.stat()
-            if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
-                message = f"artifact {artifact.path}: {source} has changed since it was logged"
-                raise Rejected(message)
-        return source
-
-    def _keep(self, source: Path, place: Path, what: str) -> None:
-        if not source.is_file():
-            message = f"{what}: its bytes are not at {source} any more"
-            raise Rejected(message)
-        with _mapped(what):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, place)
 
     def acknowledged(self) -> int | None:
         """See `Writer.acknowledged`."""
@@ -131,6 +122,16 @@ class MemoryWriter:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def _keep(source: Path, place: Path) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+    except OSError as error:
+        meaning = Rejected if error.errno in UNFIT else Unavailable
+        message = f"{source} cannot be copied: {error}"
+        raise meaning(message) from error
 
 
 @contextlib.contextmanager
@@ -251,15 +252,12 @@ def received(path: Path) -> list[Event]:
 
 def _rows(path: Path) -> Iterator[Row]:
     """Read the lines of the file; one that is empty, or torn by a kill, was not confirmed."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        with contextlib.suppress(ValueError):  # also what msgspec raises
-            row = msgspec.msgpack.decode(bytes.fromhex(line.decode()), type=Row)
-            if row.metric or row.other:
-                yield row
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError):  # also what msgspec raises
+                row = msgspec.msgpack.decode(bytes.fromhex(line.decode()), type=Row)
+                if row.metric or row.other:
+                    yield row
 
 
 def artifacts_of(path: Path) -> Path:

@@ -126,6 +126,7 @@ BACKEND: Final = Backend(
     configure=configure,
     writer=_writer,
     source=source,
+    examples=("DIRECTORY", "aim://localhost:53800"),
     reader=_reader,
     identity=identity,
     confirms="write",

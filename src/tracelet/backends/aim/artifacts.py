@@ -37,7 +37,8 @@ class Artifacts:
         if not self._uri:
             raise Rejected(
                 f"artifact {path!r}: an Aim server keeps no files. Set aim_artifacts_uri to a directory that "
-                "all can read (file:///…) or a bucket (s3://…), then `tracelet sync`"
+                "all can read (file:///…) or a bucket (s3://…); of a run that has ended, `tracelet sync RUN "
+                "--backend aim --backend-url aim://HOST:PORT` then delivers all again, its artifacts too"
             )
         if not self._told:
             run.set_artifacts_uri(self._uri)

@@ -24,7 +24,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tracelet.backends.aim.failures import translated
+from tracelet.backends.aim.failures import is_networks, translated
 from tracelet.backends.aim.options import REMOTE, repository_name, with_credentials
 from tracelet.errors import BackendError, JournalLocked, Refused, Rejected, Unavailable
 from tracelet.journal.locks import take
@@ -39,6 +39,10 @@ _LOCK: Final = ".tracelet.lock"
 # thread, by a finalizer that is not found: Aim takes runs of one hash for one, also of several clients.
 _QUESTIONS: Final = ("run_instruction", "get_resource_handler", "release_resource", "disconnect")
 T = TypeVar("T")
+
+
+class Missing(Refused):
+    """There is no repository where one is looked for."""
 
 
 class Connection:
@@ -92,7 +96,8 @@ class Connection:
             make: Whether to make a local repository that is not there.
 
         Raises:
-            Refused: It is not there, and is not to be made.
+            Missing: It is not there, and is not to be made.
+            Unavailable: No server answers.
         """
         if self.remote:
             self._open_remote()
@@ -150,7 +155,7 @@ class Connection:
         directory = root / repository_name(os.environ)
         if not (directory / "VERSION").exists():
             if not make:
-                raise Refused(f"there is no Aim repository in {root}")
+                raise Missing(f"there is no Aim repository in {root}")
             _made(root, directory)
         # Not from its pool: another's containers may be open there, in a trainer's own process.
         self.repo = Repo(self.place)
@@ -159,7 +164,12 @@ class Connection:
         from aim.sdk.repo import Repo
 
         desk = self._desk
-        repo = Repo(with_credentials(self.place))
+        try:
+            repo = Repo(with_credentials(self.place))
+        except RuntimeError as error:
+            if not is_networks(error.__context__):
+                raise
+            raise Unavailable(f"no Aim server answers at {without_userinfo(self.place)}") from None
         if self._desk is not desk:
             raise Unavailable(f"{without_userinfo(self.place)} has answered too late")
         self.repo = repo

@@ -29,7 +29,7 @@ import msgspec
 from tracelet.backend import Options, RunSummary, patience
 from tracelet.backends.aim import LIMITS, entries, params
 from tracelet.backends.aim.artifacts import MEDIA, file_of
-from tracelet.backends.aim.connection import PATIENCE, Connection
+from tracelet.backends.aim.connection import PATIENCE, Connection, Missing
 from tracelet.backends.aim.contexts import joined, without_ours
 from tracelet.backends.aim.failures import mapped
 from tracelet.backends.aim.found import NUMBERS, Found, Series, points
@@ -61,9 +61,12 @@ class Reader:
         self._connection = Connection(options["repo"], patience(options, PATIENCE))
 
     def runs(self, project: str | None) -> Iterator[RunSummary]:
-        """See `Reader.runs`; the oldest comes first."""
+        """See `Reader.runs`; the oldest comes first. A repository that is not there yet has none."""
         with mapped(opening=True):
-            self._open()
+            try:
+                self._open()
+            except Missing:
+                return
             listed = self._connection.call(self._connection.repo.list_all_runs)
             found = [self._connection.call(lambda run=run: self._summary(run)) for run in listed]
         for summary in sorted(filter(None, found), key=lambda one: (one.started, one.id)):

@@ -4,13 +4,12 @@ import hashlib
 import itertools
 import shlex
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from tracelet import media
-from tracelet.backend import BlobPath, Options, Remote, patience
+from tracelet.backend import BlobPath, Options, Remote, bytes_of, file_of, patience
 from tracelet.backends.aim import objects
 from tracelet.backends.aim.artifacts import MEDIA, Artifacts
 from tracelet.backends.aim.connection import PATIENCE, Connection
@@ -53,6 +52,7 @@ class Writer:
         self._places = Places({})
         self._tags: dict[str, str] = {}
         self._sequences: Sequences | None = None
+        self._is_new = False  # nothing has been written to the run
 
     def open(self, run: RunStarted) -> Remote:
         """See `Writer.open`."""
@@ -91,13 +91,14 @@ class Writer:
         self._places = Places(attributes)
         self._tags = dict(own.get("tags", {}))
         self._sequences = Sequences(place.run)
+        self._is_new = bool(own.get("new", not own.get("uid")))
         if not own.get("uid"):
             self._begin(run)
         elif own.get("ended") is not None:  # opening it has made it one that goes on
             place.run.meta_run_tree["end_time"] = own["ended"]
         place.flush()
         view = "" if place.remote else f"aim up --repo {shlex.quote(self._options['repo'])}"
-        return Remote(id=str(place.run.hash), view=view)
+        return Remote(id=str(place.run.hash), view=view, anew=self._is_new)
 
     def _begin(self, run: RunStarted) -> None:
         """Say what the run is; last its uid, by which the rest is known to be there."""
@@ -107,7 +108,7 @@ class Writer:
             self._run.description = run.note
         self._set_tags(run.tags)
         fields = {"group": run.group, "job_type": run.job_type, "parent": run.parent, "project": run.project}
-        for name, value in {**fields, "time": run.time, "uid": run.run_id}.items():
+        for name, value in {**fields, "time": run.time, "new": True, "uid": run.run_id}.items():
             self._say(name, value)
 
     def _write(self, batch: Sequence[Event]) -> None:
@@ -120,7 +121,10 @@ class Writer:
         tags = {name: text for event in batch if isinstance(event, Tags) for name, text in event.tags.items()}
         if tags:
             self._set_tags(tags)
+        if self._is_new:
+            self._say("new", False)
         self._connection.flush()
+        self._is_new = False
 
     def _write_together(self, events: Sequence[Event]) -> None:
         for at in range(0, len(events), TOGETHER):
@@ -141,9 +145,7 @@ class Writer:
         if isinstance(event, (*SERIES, Bundle)):
             self._write_entry(event)
         elif isinstance(event, Artifact):
-            what = f"artifact {event.path!r}"
-            source = self._bytes(what, event.digest) if event.digest else _unchanged(event)
-            self._artifacts.put(self._run, event.path, source)
+            self._artifacts.put(self._run, event.path, file_of(event, self._blob))
         elif isinstance(event, Definition):
             self._say(("definitions", event.name), msgspec.msgpack.encode(event).hex())
         elif isinstance(event, Layout):
@@ -154,7 +156,7 @@ class Writer:
     def _write_entry(self, event: Series | Bundle) -> None:
         data = getattr(event, "data", None)
         what = f"{type(event).__name__.lower()} {event.name!r}"
-        source = None if data is None else self._bytes(what, data.digest)
+        source = None if data is None else bytes_of(what, data.digest, self._blob)
         made = objects.made(event, source, self._image_bytes)
         if made is None and source is not None and not isinstance(event, Bundle):
             path = f"{MEDIA}{objects.mark_of(event)}.{media.ending(event)}"
@@ -199,12 +201,6 @@ class Writer:
         assert self._sequences is not None  # noqa: S101  `write` comes after `open`
         return self._sequences
 
-    def _bytes(self, what: str, digest: str) -> Path:
-        source = self._blob(digest)
-        if not source.is_file():
-            raise Rejected(f"{what}: its bytes are not at {source} any more")
-        return source
-
 
 def hash_of(run_id: str) -> str:
     """Return Aim's hash of a run of ours: 24 hexadecimal digits."""
@@ -215,15 +211,3 @@ def labels(tags: dict[str, str]) -> list[str]:
     """Return what Aim's page shows of tags: short ones, and not those that tracelet keeps account with."""
     told = {name: name if value in {"", "true"} else f"{name}={value}" for name, value in tags.items()}
     return [text for name, text in told.items() if len(text) <= LABEL and not name.startswith("tracelet.")]
-
-
-def _unchanged(artifact: Artifact) -> Path:
-    """Return the file that an artifact refers to, if it is still what was logged."""
-    source = Path(artifact.reference)
-    try:
-        now = source.stat()
-    except OSError as error:
-        raise Rejected(f"artifact {artifact.path!r}: {source} cannot be read any more: {error}") from None
-    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
-        raise Rejected(f"artifact {artifact.path!r}: {source} has changed since it was logged")
-    return source

@@ -135,6 +135,7 @@ BACKEND: Final = Backend(
     configure=configure,
     writer=_writer,
     source=source,
+    examples=("", "PROJECT", "./offline-session.zip"),
     reader=_reader,
     identity=identity,
     confirms="write",

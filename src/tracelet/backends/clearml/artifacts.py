@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from tracelet.backend import BlobPath
+from tracelet.backend import BlobPath, bytes_of, file_of
 from tracelet.backends.clearml import records
 from tracelet.backends.clearml.about import mark
 from tracelet.backends.clearml.asked import Asked
@@ -46,7 +46,7 @@ class Artifacts:
 
     def put(self, event: Artifact) -> dict[str, Any]:
         """Keep a file; return it as an artifact."""
-        source = self._source(event)
+        source = file_of(event, self._blob)
         uri = self._files.put(_place(event.path), source)
         digest = event.digest or _digest(source)
         return records.artifact(event, uri, digest, kind_of(event.path))
@@ -111,22 +111,8 @@ class Artifacts:
         there = objects(mapping(mapping(task).get("execution")).get("artifacts"))
         return next((str(item.get("uri") or "") for item in there if item.get("key") == path), "")
 
-    def _source(self, event: Artifact) -> Path:
-        what = f"artifact {event.path!r}"
-        if event.digest:
-            return self._there(what, self._blob(event.digest))
-        left = self._there(what, Path(event.reference))
-        if (left.stat().st_size, left.stat().st_mtime) != (event.size, event.mtime):
-            raise Rejected(f"{what}: {left} has changed since it was logged")
-        return left
-
     def _payload(self, event: Bundle) -> Path:
-        return self._there(f"bundle {event.name!r}", self._blob(event.data.digest if event.data else ""))
-
-    def _there(self, what: str, file: Path) -> Path:
-        if not file.is_file():
-            raise Rejected(f"{what}: its bytes are not at {file} any more")
-        return file
+        return bytes_of(f"bundle {event.name!r}", event.data.digest if event.data else "", self._blob)
 
 
 def _place(path: str) -> str:

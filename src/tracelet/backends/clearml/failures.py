@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Generator
 from typing import Any, Final, TypeGuard
 
+from tracelet.backend import UNFIT
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.scrub import without_userinfo, without_userinfo_in
 
@@ -19,7 +20,7 @@ LOGIN: Final = (
 )
 _THEN: Final = re.compile(r"[,;] then `tracelet sync`$")
 _LENGTH: Final = 800  # characters of a foreign message that are kept
-_LASTING: Final = frozenset({errno.ENOENT, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL})
+_LASTING: Final = UNFIT | {errno.ENOENT}
 _DATA: Final = (TypeError, ValueError, ArithmeticError, LookupError, AssertionError)
 _NETWORK: Final = frozenset({"requests", "urllib3", "http", "socket", "ssl"})
 _NO_ADDRESS: Final = frozenset({

@@ -19,12 +19,11 @@ from typing import Any, Final
 import msgspec
 
 from tracelet import media
-from tracelet.backend import BlobPath
+from tracelet.backend import BlobPath, bytes_of
 from tracelet.backends.clearml import plots
 from tracelet.backends.clearml.files import Store, safe
 from tracelet.backends.clearml.held import PLOTLY, SHOWN, ending_of, kept
 from tracelet.backends.clearml.records import PLOT, SAMPLE, digest_of, placed
-from tracelet.errors import Rejected
 from tracelet.events import Figure, Histogram, Image, Series, Table, Text
 
 BESIDE: Final = ".event"  # what the name of a file ends in that tells of another
@@ -138,11 +137,7 @@ class Showing:
         Raises:
             Rejected: They are gone.
         """
-        file = self._blob(event.data.digest)
-        if not file.is_file():
-            kind = type(event).__name__.lower()
-            raise Rejected(f"{kind} {event.name!r}: its bytes are not at {file} any more")
-        return file
+        return bytes_of(f"{type(event).__name__.lower()} {event.name!r}", event.data.digest, self._blob)
 
 
 def _name(event: Series, ending: str) -> str:

@@ -96,6 +96,7 @@ BACKEND: Final = Backend(
     configure=configure,
     writer=_writer,
     source=source,
+    examples=("http://localhost:5000", "sqlite:///mlflow.db", "./mlruns"),
     reader=_reader,
     identity=identity,
     confirms="write",

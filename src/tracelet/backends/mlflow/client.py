@@ -120,9 +120,7 @@ class ClientStore:
         """See `Store.close`."""
         with self._lock:
             opened, self._opened = self._opened, None
-        engine: Any = getattr(_tracking_store(opened), "engine", None)  # of a database; private
-        if engine is not None:
-            engine.dispose()
+        let_go(opened)
 
     def _client(self) -> Any:
         with self._lock:
@@ -219,6 +217,13 @@ def history_page(client: Any, run: str, metric: str, token: str | None) -> Any:
     if store is None:
         return client.get_metric_history(run, metric)
     return store.get_metric_history(run_id=run, metric_key=metric, max_results=_HISTORY, page_token=token)
+
+
+def let_go(client: Any) -> None:
+    """Close a client's connections to a database; it makes others when it is asked again."""
+    engine: Any = getattr(_tracking_store(client), "engine", None)  # private
+    if engine is not None:
+        engine.dispose()
 
 
 def _tracking_store(client: Any) -> Any:

@@ -12,7 +12,7 @@ from tracelet.backends.mlflow.paths import is_path, text_of, unescaped
 from tracelet.events import SERIES, Artifact, Event, Histogram, Image, Text
 from tracelet.names import NAME_TAG, NameMap, originals
 
-_OURS: Final = frozenset({tags.UID, tags.CLAIMED, tags.GROUP, tags.JOB_TYPE, tags.IMAGES})
+_OURS: Final = tags.OWN | {tags.IMAGES}
 _PREFIXES: Final = (NAME_TAG, tags.METRIC, tags.SUMMARIES)
 
 

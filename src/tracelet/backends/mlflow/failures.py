@@ -5,11 +5,11 @@ the Writer finds out whether the tracker or the batch is at fault.
 """
 
 import contextlib
-import errno
 import re
 from collections.abc import Generator
 from typing import Any, Final
 
+from tracelet.backend import FORBIDDEN, UNFIT
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.scrub import without_userinfo_in
 
@@ -59,9 +59,6 @@ _UNREACHED: Final = re.compile(
     r"""(\[Errno -?\d+\][^'")>]+|Read timed out|timed out|Remote end closed connection|SSLError[^)]*)"""
 )
 _DATABASE_REJECTS: Final = frozenset({"DataError", "IntegrityError", "StatementError"})
-# Of a local artifact store: nothing that waiting would change.
-_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_LASTING: Final = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EILSEQ})
 
 
 class Baffling(Unavailable):
@@ -81,7 +78,7 @@ def mapped(*, opening: bool = False) -> Generator[None, None, None]:
         raise
     except Exception as error:  # noqa: BLE001  a client may raise anything, and the relay knows three outcomes
         meaning = translated(error)
-        if opening and isinstance(error, OSError) and error.errno in _FORBIDDEN:
+        if opening and isinstance(error, OSError) and error.errno in FORBIDDEN:
             meaning = Refused(
                 f"{error.filename} cannot be written ({error.strerror}): allow it, then `tracelet sync`; or "
                 "`tracelet sync RUN --backend-url URI` takes the run to another place"
@@ -134,7 +131,7 @@ def _of_type(error: BaseException) -> type[BackendError]:
     if module.startswith("sqlalchemy"):
         return Rejected if name in _DATABASE_REJECTS else Unavailable
     if isinstance(error, OSError):
-        return Rejected if error.errno in _LASTING else Unavailable
+        return Rejected if error.errno in UNFIT else Unavailable
     return Rejected if isinstance(error, (TypeError, ValueError, ArithmeticError, ImportError)) else Baffling
 
 

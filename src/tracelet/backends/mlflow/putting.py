@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelet import media
-from tracelet.backend import BlobPath
+from tracelet.backend import BlobPath, bytes_of, file_of
 from tracelet.backends.mlflow import LIMITS, bundles, records, series, tags
 from tracelet.backends.mlflow.paths import escaped, path_of
 from tracelet.backends.mlflow.records import RECORDED, Recorded
 from tracelet.backends.mlflow.stores import patient
-from tracelet.errors import Rejected
 from tracelet.events import Artifact, Bundle, Event, Figure, Histogram, Image, Table, Text
 from tracelet.media import plots
 
@@ -54,9 +53,7 @@ class Putter:
 
     def upload(self, artifact: Artifact) -> None:
         """Put an artifact."""
-        what = f"artifact {artifact.path!r}"
-        source = self._bytes(what, artifact.digest) if artifact.digest else _unchanged(artifact)
-        self._put_file(escaped(artifact.path), source, artifact.size)
+        self._put_file(escaped(artifact.path), file_of(artifact, self._blob), artifact.size)
 
     def _image(self, image: Image) -> None:
         files = series.files_of(image)
@@ -148,13 +145,7 @@ class Putter:
 
     def _source(self, event: Any) -> Path:
         """Find the bytes of a payload."""
-        return self._bytes(f"{type(event).__name__.lower()} {event.name!r}", event.data.digest)
-
-    def _bytes(self, what: str, digest: str) -> Path:
-        source = self._blob(digest)
-        if not source.is_file():
-            raise Rejected(f"{what}: its bytes are not at {source} any more")
-        return source
+        return bytes_of(f"{type(event).__name__.lower()} {event.name!r}", event.data.digest, self._blob)
 
     def _put(self, path: str, content: bytes) -> None:
         """Keep bytes as the artifact of a path."""
@@ -177,15 +168,3 @@ class Putter:
 
 def _listed(tables: list[Any]) -> str:
     return json.dumps(tables, ensure_ascii=False)  # else `load_table` would find none of another alphabet
-
-
-def _unchanged(artifact: Artifact) -> Path:
-    """Return the file that an artifact refers to, if it is still what was logged."""
-    source = Path(artifact.reference)
-    try:
-        now = source.stat()
-    except OSError as error:
-        raise Rejected(f"artifact {artifact.path!r}: {source} cannot be read any more: {error}") from None
-    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
-        raise Rejected(f"artifact {artifact.path!r}: {source} has changed since it was logged")
-    return source

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelet import media
 from tracelet.backend import BlobPath, Options, Remote
-from tracelet.backends.mlflow.client import history_page
+from tracelet.backends.mlflow.client import history_page, let_go
 from tracelet.backends.mlflow.contents import Names
 from tracelet.backends.mlflow.failures import Baffling, mapped
 from tracelet.backends.mlflow.held import milliseconds, step_of, storable
@@ -17,7 +17,19 @@ from tracelet.backends.mlflow.putting import Putter
 from tracelet.backends.mlflow.rules import Point, Summaries, tag_of
 from tracelet.backends.mlflow.sources import with_credentials
 from tracelet.backends.mlflow.stores import connect, settle, slower
-from tracelet.backends.mlflow.tags import CLAIMED, GROUP, JOB_TYPE, METRIC, NAME, NOTE, PARENT, UID
+from tracelet.backends.mlflow.tags import (
+    CLAIMED,
+    GROUP,
+    JOB_TYPE,
+    METRIC,
+    NAME,
+    NOTE,
+    OPENED,
+    OWN,
+    PARENT,
+    UID,
+    WRITTEN,
+)
 from tracelet.errors import Refused, Rejected, Unavailable
 from tracelet.events import Artifact, Definition, Event, Metric, Note, Params, RunFinished, RunStarted, Tags
 
@@ -37,6 +49,8 @@ class Writer:
         self._blob = blob
         self._client: Any = None
         self._uid = self._experiment = self._run = ""
+        self._is_new = False  # nothing has been written to it
+        self._database: tuple[int, int] | None = None  # device and inode of its file
         self._putter = Putter(None, "", blob, 0)
 
     def open(self, run: RunStarted) -> Remote:
@@ -53,18 +67,21 @@ class Writer:
             else:
                 self._experiment = self._chosen_experiment(uri, run)
                 found = self._found() or self._create(run)
+                self._is_new = found.data.tags.get(CLAIMED, OPENED) == OPENED
             self._run = str(found.info.run_id)
+            self._database = self._identified()
             self._putter = Putter(self._client, self._run, self._blob, media.most(self._options))
         if engine(stored) in {"http", "https"}:
             page = f"{stored.rstrip('/')}/#/experiments/{self._experiment}/runs/{self._run}"
-            return Remote(id=self._run, url=page)
+            return Remote(id=self._run, url=page, anew=self._is_new)
         view = f"mlflow ui --backend-store-uri {shlex.quote(stored)}"
-        return Remote(id=self._run, view=view if database_file(stored) else "")
+        return Remote(id=self._run, view=view if database_file(stored) else "", anew=self._is_new)
 
     def write(self, batch: Sequence[Event]) -> None:
         """See `Writer.write`."""
         try:
             with mapped():
+                self._check()
                 self._write(batch)
         except Baffling as error:
             self._doubt(batch, error)
@@ -80,6 +97,20 @@ class Writer:
     def close(self) -> None:
         """See `Writer.close`."""
         self._client = None
+
+    def _check(self) -> None:
+        """See that what is open is still the database, and not one that somebody has deleted."""
+        if self._identified() != self._database:
+            let_go(self._client)
+            raise Unavailable("somebody has taken the database away, or put another one in its place")
+
+    def _identified(self) -> tuple[int, int] | None:
+        """Tell a SQLite file from any other; None if there is none."""
+        file = database_file(self._options["tracking_uri"])
+        if file is None or not file.exists():
+            return None
+        there = file.stat()
+        return there.st_dev, there.st_ino
 
     def _adopt(self, run_id: str, run: RunStarted) -> "Run":
         """Take a run of the script's own, and set our tags on it, once: later ones may be newer."""
@@ -165,7 +196,7 @@ class Writer:
 
     def _claim(self, run: "Run") -> "Run":
         if CLAIMED not in run.data.tags:
-            self._client.set_tag(run.info.run_id, CLAIMED, "true")
+            self._client.set_tag(run.info.run_id, CLAIMED, OPENED)
         return run
 
     def _write(self, batch: Sequence[Event]) -> None:
@@ -179,6 +210,9 @@ class Writer:
             putter.put(event)
             if isinstance(event, RunFinished):
                 self._finish(event)
+        if self._is_new:
+            self._client.set_tag(self._run, CLAIMED, WRITTEN)
+            self._is_new = False
 
     def _finish(self, event: RunFinished) -> None:
         run: Run = self._client.get_run(self._run)
@@ -241,19 +275,25 @@ def _deleted(run_id: str) -> Refused:
 
 
 def _sorted(batch: Sequence[Event]) -> tuple[list[Any], list[Any], list[Any]]:
-    """Make MLflow's metrics, params and tags of a batch; of tags with one name, the last counts."""
+    """Make MLflow's metrics, params and tags of a batch; of tags with one name, the last counts.
+
+    Raises:
+        Rejected: A tag would overwrite one of ours.
+    """
     from mlflow.entities import Metric as Point
     from mlflow.entities import Param, RunTag
 
     metrics: list[Any] = []
     params: dict[tuple[str, str], None] = {}  # one name with two values is for MLflow to refuse
     tags: dict[str, str] = {}
-    for event in batch:
+    for at, event in enumerate(batch):
         if isinstance(event, Metric):
             metrics.append(Point(event.name, event.value, milliseconds(event.time), step_of(event)))
         elif isinstance(event, Params):
             params.update(dict.fromkeys((name, storable(str(value))) for name, value in event.params.items()))
         elif isinstance(event, Tags):
+            if taken := OWN & event.tags.keys():
+                raise Rejected(f"the tag {min(taken)!r} is tracelet's own, by which it finds the run", at=at)
             tags.update((name, storable(text)) for name, text in event.tags.items())
         elif isinstance(event, Note):
             tags[NOTE] = storable(event.text)

@@ -109,6 +109,7 @@ BACKEND: Final = Backend(
     configure=configure,
     writer=_writer,
     source=source,
+    examples=("runs",),
     reader=_reader,
     identity=identity,
     confirms="write",

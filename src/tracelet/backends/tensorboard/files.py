@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from tracelet.backend import BlobPath, Limits
+from tracelet.backend import BlobPath, Limits, bytes_of, file_of
 from tracelet.backends.tensorboard.places import EVENTS
 from tracelet.errors import Rejected
 from tracelet.events import Artifact
@@ -57,9 +57,7 @@ class Filing:
 
     def artifact(self, event: Artifact) -> None:
         """Put an artifact; it replaces the one of the same path."""
-        source = _unchanged(event) if event.reference else self._blob(event.digest)
-        if not source.is_file():
-            raise Rejected(f"artifact {event.path!r}: its bytes are not at {source} any more")
+        source = file_of(event, self._blob)
 
         def copy(made: Path) -> None:
             shutil.copyfile(source, made)
@@ -81,11 +79,7 @@ class Filing:
 
     def source(self, event: Any) -> Path:
         """Find the bytes of a payload."""
-        file = self._blob(event.data.digest)
-        if not file.is_file():
-            kind = type(event).__name__.lower()
-            raise Rejected(f"{kind} {event.name!r}: its bytes are not at {file} any more")
-        return file
+        return bytes_of(f"{type(event).__name__.lower()} {event.name!r}", event.data.digest, self._blob)
 
     def _put(self, file: Path, write: Callable[[Path], object]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -95,15 +89,3 @@ class Filing:
             made.replace(file)
         finally:
             made.unlink(missing_ok=True)
-
-
-def _unchanged(artifact: Artifact) -> Path:
-    """Return the file that an artifact refers to, if it is still what was logged."""
-    source = Path(artifact.reference)
-    try:
-        now = source.stat()
-    except OSError as error:
-        raise Rejected(f"artifact {artifact.path!r}: {source} cannot be read any more: {error}") from None
-    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
-        raise Rejected(f"artifact {artifact.path!r}: {source} has changed since it was logged")
-    return source

@@ -10,6 +10,7 @@ part, and another file is begun, whose name comes later. Files of a run:
     events.out.tfevents.<seconds>.tracelet.<number>
     tracelet.<number>.ledger
 
+An event file without its ledger is removed: nobody knows what it holds, and all of it comes again.
 One process writes at a time; the relay's lock sees to that.
 """
 
@@ -48,7 +49,10 @@ class Ledger:
         self._recent: set[int] = set()
         self._number = 0
         self._end = -1  # of the file that is appended to; -1 if another has to be begun
-        for number, ledger in sorted((_number(file), file) for file in directory.glob("tracelet.*.ledger")):
+        ledgers, files = _ledgers(directory), _files(directory, began)
+        for number in files.keys() - ledgers.keys():
+            files[number].unlink()
+        for number, ledger in sorted(ledgers.items()):
             self._take(number, ledger)
         if self._end < 0:
             self._begin()
@@ -66,7 +70,7 @@ class Ledger:
         """Write events that were not written before.
 
         Raises:
-            OSError: There is no room, or no permission. The run has to be opened again.
+            OSError: There is no room, no permission, or no file any more. The run has to be opened again.
         """
         import numpy as np
 
@@ -101,7 +105,7 @@ class Ledger:
             os.truncate(ledger, len(written) * 16)
         self._sort_in(written["digest"])
         self._number = number
-        end = int(written["end"].max()) if len(written) else len(self._head())
+        end = int(written["end"].max()) if len(written) else len(_head(self._began))
         self._end = size if size == end else -1
 
     def _sort_in(self, digests: Any) -> None:
@@ -113,29 +117,59 @@ class Ledger:
     def _begin(self) -> None:
         """Begin another file."""
         self._number += 1
-        events, head = self._events(self._number), self._head()
-        events.unlink(missing_ok=True)  # a head that was never noted, perhaps a part of one
-        _append(events, head)
+        head = _head(self._began)
+        _append(self._events(self._number), head, os.O_CREAT)
         self._end = len(head)
-        _append(self._ledger(self._number), b"")
-
-    def _head(self) -> bytes:
-        return framed(protos().Event(wall_time=self._began, file_version=VERSION).SerializeToString())
+        _append(self._ledger(self._number), b"", os.O_CREAT)
 
     def _events(self, number: int) -> Path:
-        return self._directory / f"events.out.tfevents.{max(0, int(self._began)):010d}.tracelet.{number:06d}"
+        return self._directory / f"{_prefix(self._began)}{number:06d}"
 
     def _ledger(self, number: int) -> Path:
         return self._directory / f"tracelet.{number:06d}.ledger"
 
 
-def _number(ledger: Path) -> int:
-    middle = ledger.name.split(".")[1]
-    return int(middle) if middle.isdecimal() else 0
+def is_lost(directory: Path, began: float) -> bool:
+    """Tell whether event files of a run are gone, or the ledgers of some; nothing is changed.
+
+    Args:
+        directory: The run's.
+        began: When the run began, in seconds since the epoch.
+    """
+    ledgers, files = _ledgers(directory), _files(directory, began)
+    if not ledgers or any(ledgers[number].stat().st_size for number in ledgers.keys() - files.keys()):
+        return True
+    # A relay that died while it began a file has left no more of it than its head, and no ledger.
+    head = len(_head(began))
+    return any(files[number].stat().st_size > head for number in files.keys() - ledgers.keys())
 
 
-def _append(file: Path, content: bytes) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+def _ledgers(directory: Path) -> dict[int, Path]:
+    return _numbered(directory, "tracelet.", ".ledger")
+
+
+def _files(directory: Path, began: float) -> dict[int, Path]:
+    return _numbered(directory, _prefix(began), "")
+
+
+def _prefix(began: float) -> str:
+    return f"events.out.tfevents.{max(0, int(began)):010d}.tracelet."
+
+
+def _numbered(directory: Path, before: str, behind: str) -> dict[int, Path]:
+    """Find files by the number in their names; others may be somebody else's."""
+    found = {file.name[len(before) :]: file for file in directory.glob(f"{before}*{behind}")}
+    numbers = {name.removesuffix(behind): file for name, file in found.items()}
+    return {int(number): file for number, file in numbers.items() if number.isdecimal()}
+
+
+def _head(began: float) -> bytes:
+    return framed(protos().Event(wall_time=began, file_version=VERSION).SerializeToString())
+
+
+def _append(file: Path, content: bytes, more: int = 0) -> None:
+    """Append to a file, which somebody may have taken away: then it is not made without what was in it."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | more, 0o666)
     try:
         view = memoryview(content)
         while view:

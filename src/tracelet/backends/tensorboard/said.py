@@ -23,6 +23,8 @@ SHOWN: Final = "events.out.tfevents.0000000000.tracelet"
 """The event file that shows it."""
 OWNERS: Final = "series"
 """What `tracelet.json` calls the tags of series, each with its plugin and name."""
+NEW: Final = "new"
+"""What `tracelet.json` says while nothing of the run is written, or what was written is gone."""
 _LONGEST: Final = 1000  # characters of a param's text there
 
 
@@ -30,7 +32,7 @@ def begun(run: RunStarted) -> dict[str, Any]:
     """Say what is known of a run that begins."""
     said = msgspec.to_builtins(run)
     del said["type"]
-    return {"project": "", **said, "status": "RUNNING"}
+    return {"project": "", **said, "status": "RUNNING", NEW: True}
 
 
 class Said:
@@ -46,6 +48,22 @@ class Said:
         self._owners: dict[str, list[str]] = self._said.setdefault(OWNERS, {})
         self._saved = len(self._owners)
         self._show()  # whoever was here before may have died before it did
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of the run is written, as far as anybody knows."""
+        return bool(self._said.get(NEW, False))
+
+    def begin_again(self) -> None:
+        """Note that what was written is gone, so that whoever opens the run next knows it too."""
+        if not self.is_new:
+            self._said[NEW] = True
+            self._save()
+
+    def written(self) -> None:
+        """Note that something is written."""
+        if self._said.pop(NEW, False):
+            self._save()
 
     def take(self, batch: Iterable[Event]) -> None:
         """Take what events say, and write it if there is anything."""

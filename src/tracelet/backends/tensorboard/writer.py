@@ -1,7 +1,6 @@
 """Writing a run into event files."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -14,11 +13,11 @@ from typing import Any, Final, cast
 import msgspec
 
 from tracelet import media
-from tracelet.backend import BlobPath, Options, Remote
+from tracelet.backend import FORBIDDEN, UNFIT, BlobPath, Options, Remote
 from tracelet.backends.tensorboard import places, summaries
 from tracelet.backends.tensorboard.files import Filing
 from tracelet.backends.tensorboard.held import DRAWN, PLOTLY, ending_of
-from tracelet.backends.tensorboard.ledger import Entry, Ledger
+from tracelet.backends.tensorboard.ledger import Entry, Ledger, is_lost
 from tracelet.backends.tensorboard.said import Said, begun
 from tracelet.backends.tensorboard.summaries import Picture, Sound
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
@@ -41,8 +40,6 @@ from tracelet.events import (
 )
 from tracelet.media import plots
 
-_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_LASTING: Final = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EEXIST})
 _GRAPH: Final = "graph.pb"
 
 
@@ -58,9 +55,9 @@ def mapped(*, opening: bool = False) -> Generator[None]:
     except BackendError:
         raise
     except OSError as error:
-        lasting = error.errno in _LASTING
+        lasting = error.errno in UNFIT
         meaning = Rejected if lasting and not opening else Unavailable
-        if error.errno in _FORBIDDEN or (lasting and opening):
+        if error.errno in FORBIDDEN or (lasting and opening):
             meaning = Refused
         raise meaning(f"{error.filename or 'a file'} cannot be written: {error}") from error
     except Exception as error:  # a library may raise anything, and the relay knows three outcomes
@@ -85,9 +82,9 @@ class Writer:
             self._directory, self._began = directory, run.time
             self._said = Said(directory)
             self._files = Filing(directory, self._blob)
-            self._ledger = Ledger(directory, run.time)
+            self._ledger = self._taken_up()
         view = f"tensorboard --logdir {shlex.quote(str(place))}"
-        return Remote(id=directory.relative_to(place).as_posix(), view=view)
+        return Remote(id=directory.relative_to(place).as_posix(), view=view, anew=self._said.is_new)
 
     def write(self, batch: Sequence[Event]) -> None:
         """See `Writer.write`."""
@@ -100,8 +97,9 @@ class Writer:
             try:
                 self._ledger.append(entries)
             except OSError:
-                self._ledger = Ledger(self._directory, self._began)  # what it knew is no longer so
+                self._ledger = self._taken_up()  # what it knew is no longer so
                 raise
+            self._said.written()
 
     def acknowledged(self) -> int | None:
         """See `Writer.acknowledged`."""
@@ -111,6 +109,12 @@ class Writer:
         """See `Writer.close`."""
         self._ledger = None
 
+    def _taken_up(self) -> Ledger:
+        """Go on with the event files, as far as they are there."""
+        if is_lost(self._directory, self._began):
+            self._said.begin_again()  # first: the ledger forgets what it was
+        return Ledger(self._directory, self._began)
+
     def _entries(self, event: Event) -> Iterator[Entry]:
         """Make the records of an event, unless they are written; its files are put as it is met."""
         digest = hashlib.sha256(type(event).__name__.encode() + msgspec.msgpack.encode(event)).digest()
@@ -118,14 +122,19 @@ class Writer:
             self._files.artifact(event)
             return
         number = int.from_bytes(digest[:8], "little")
-        if self._ledger is not None and self._ledger.has(number):
-            return
-        if values := [*self._values(event, digest.hex()[:32])]:
+        if not self._has(number) and (values := [*self._values(event, digest.hex()[:32])]):
             yield Entry(number, summaries.record_of(event, values))
         if isinstance(event, Bundle) and event.kind == "graph":
-            graph = self._files.find(f"{event.path}/{_GRAPH}")
-            if graph.is_file():
-                yield Entry((number + 1) % 2**64, summaries.graph_of(event, graph.read_bytes()))
+            yield from self._graph(event, (number + 1) % 2**64)
+
+    def _graph(self, event: Bundle, number: int) -> Iterator[Entry]:
+        """Make the record of a graph, which may be lacking although its bundle's was written."""
+        graph = self._files.find(f"{event.path}/{_GRAPH}")
+        if not self._has(number) and graph.is_file():
+            yield Entry(number, summaries.graph_of(event, graph.read_bytes()))
+
+    def _has(self, number: int) -> bool:
+        return self._ledger is not None and self._ledger.has(number)
 
     def _values(self, event: Event, digest: str) -> Iterator[Any]:  # noqa: C901  one branch for each kind
         if isinstance(event, Metric):

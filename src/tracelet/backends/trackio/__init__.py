@@ -110,6 +110,7 @@ BACKEND: Final = Backend(
     configure=configure,
     writer=_writer,
     source=source,
+    examples=("", "DIRECTORY", "DIRECTORY/vision.db"),
     reader=_reader,
     identity=identity,
     confirms="write",

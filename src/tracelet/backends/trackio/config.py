@@ -4,6 +4,7 @@
 _Created      when the run began
 _Group        its group
 tracelet      run_id, name, project, started, job_type, parent, note, tags, status, ended, reason;
+              `new` until something is written after that;
               charts and definitions; and `params`: those whose name begins with an underscore, or
               is "tracelet", which Trackio or we keep for ourselves
 """
@@ -27,6 +28,7 @@ from tracelet.events import (
 )
 
 OURS: Final = "tracelet"
+NEW: Final = "new"
 RUNNING: Final = "RUNNING"
 
 
@@ -38,6 +40,7 @@ def begun(run: RunStarted) -> dict[str, Any]:
         "project": run.project,
         "started": run.time,
         "status": RUNNING,
+        NEW: True,
         "job_type": run.job_type,
         "parent": run.parent,
         "note": run.note,
@@ -72,6 +75,16 @@ def take(config: dict[str, Any], batch: Iterable[Event]) -> bool:
             continue
         changed = True
     return changed
+
+
+def is_new(config: Mapping[str, Any]) -> bool:
+    """Tell whether nothing was written since the run began."""
+    return bool(ours_of(config).get(NEW, False))
+
+
+def written(config: Mapping[str, Any]) -> bool:
+    """Note that something was written; tell whether that changes the config."""
+    return ours_of(config).pop(NEW, None) is not None
 
 
 def params_of(config: Mapping[str, Any]) -> dict[str, Any]:

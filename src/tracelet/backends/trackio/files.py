@@ -7,10 +7,9 @@ apart, and of one path the version that the run was given last counts.
 
 import json
 import re
-from pathlib import Path
 from typing import Any, Final
 
-from tracelet.backend import BlobPath, Limits
+from tracelet.backend import BlobPath, Limits, bytes_of, file_of
 from tracelet.backends.trackio.store import Store
 from tracelet.backends.trackio.words import moment, plain
 from tracelet.errors import Rejected
@@ -50,10 +49,7 @@ class Filing:
 
     def artifact(self, event: Artifact) -> None:
         """Put one file."""
-        source = _unchanged(event) if event.reference else self._blob(event.digest)
-        if not source.is_file():
-            raise Rejected(f"artifact {event.path!r}: its bytes are not at {source} any more")
-        digest, size = self._store.keep(source)
+        digest, size = self._store.keep(file_of(event, self._blob))
         path = escaped(event.path)
         manifest = [{"path": path, "digest": digest, "size": size}]
         self._store.commit(_name(event.path), KIND, moment(event.time), manifest)
@@ -77,9 +73,7 @@ class Filing:
             name = event.reference.rstrip("/").rpartition("/")[2]
             path = escaped(event.path or name or event.name)
             return [{"path": path, "digest": event.reference, "size": 0, "ref": event.reference}]
-        source = self._blob(event.data.digest)
-        if not source.is_file():
-            raise Rejected(f"the list of the files of {event.name!r} is not at {source} any more")
+        source = bytes_of(f"the list of the files of {event.name!r}", event.data.digest, self._blob)
         listed: dict[str, dict[str, Any]] = json.loads(source.read_bytes())
         manifest: list[dict[str, Any]] = []
         put: dict[str, dict[str, Any]] | None = None
@@ -95,15 +89,3 @@ class Filing:
 
 def _name(path: str) -> str:
     return _NAMED.sub("-", path).strip("-.") or KIND
-
-
-def _unchanged(artifact: Artifact) -> Path:
-    """Return the file that an artifact refers to, if it is still what was logged."""
-    source = Path(artifact.reference)
-    try:
-        now = source.stat()
-    except OSError as error:
-        raise Rejected(f"artifact {artifact.path!r}: {source} cannot be read any more: {error}") from None
-    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
-        raise Rejected(f"artifact {artifact.path!r}: {source} has changed since it was logged")
-    return source

@@ -22,11 +22,10 @@ from typing import Any, Final, cast
 import msgspec
 
 from tracelet import media
-from tracelet.backend import BlobPath
+from tracelet.backend import BlobPath, bytes_of
 from tracelet.backends.trackio.held import DRAWN, ending_of, held
 from tracelet.backends.trackio.store import Store
 from tracelet.backends.trackio.words import plain
-from tracelet.errors import Rejected
 from tracelet.events import Audio, Figure, Histogram, Html, Image, Series, Table, Text, Video
 from tracelet.media import plots
 
@@ -132,11 +131,7 @@ class Showing:
         return file.relative_to(self._store.media.parents[1]).as_posix()
 
     def _source(self, event: Any) -> Path:
-        file = self._blob(event.data.digest)
-        if not file.is_file():
-            kind = type(event).__name__.lower()
-            raise Rejected(f"{kind} {event.name!r}: its bytes are not at {file} any more")
-        return file
+        return bytes_of(f"{type(event).__name__.lower()} {event.name!r}", event.data.digest, self._blob)
 
 
 def _more(event: Series) -> dict[str, Any]:

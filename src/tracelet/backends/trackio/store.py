@@ -5,7 +5,6 @@ their own. Those are lent ours for the length of a call; that they are there is 
 """
 
 import contextlib
-import errno
 import inspect
 import json
 import sqlite3
@@ -15,6 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tracelet.backend import FORBIDDEN, UNFIT
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 
 _NAMES: Final = (
@@ -33,7 +33,7 @@ _CALLS: Final = {
 }
 _TIMEOUT: Final = 30.0  # seconds to wait for whoever else writes, as Trackio itself does
 _LOCK: Final = threading.RLock()
-_LASTING: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR})
+_LASTING: Final = FORBIDDEN | UNFIT  # no path here is a record's
 _BROKEN: Final = ("not a database", "malformed", "readonly", "unable to open", "no such column")
 
 

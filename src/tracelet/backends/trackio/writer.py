@@ -47,7 +47,7 @@ class Writer:
             self._filing = Filing(store, self._blob)
         place = shlex.quote(str(directory))
         view = f"TRACKIO_DIR={place} trackio show --project {shlex.quote(store.folder)}"
-        return Remote(id=f"{store.folder}/{run.run_id}", view=view)
+        return Remote(id=f"{store.folder}/{run.run_id}", view=view, anew=config.is_new(self._config))
 
     def write(self, batch: Sequence[Event]) -> None:
         """See `Writer.write`."""
@@ -55,10 +55,12 @@ class Writer:
         if store is None or self._first is None:
             raise Unavailable("the run is not open")
         with mapped():
+            if not config.ours_of(store.config()):
+                raise Unavailable(f"somebody has deleted the run {store.run_id} from {store.folder}")
             rows, system = self._rows(batch)
             said = msgspec.msgpack.encode(self._config)
             try:
-                changed = config.take(self._config, batch)
+                changed = config.written(self._config) | config.take(self._config, batch)
                 if rows or changed:
                     store.log(rows or [self._first], self._config if changed else None)
                 if system:

@@ -139,6 +139,7 @@ BACKEND: Final = Backend(
     configure=configure,
     writer=_writer,
     source=source,
+    examples=("ENTITY/PROJECT", "https://HOST/ENTITY/PROJECT", "./wandb"),
     reader=_reader,
     confirms="count",
     rows=Rows(),

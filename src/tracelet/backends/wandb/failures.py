@@ -4,11 +4,11 @@ When in doubt it is "not now": then nothing is lost.
 """
 
 import contextlib
-import errno
 import re
 from collections.abc import Generator
 from typing import Final
 
+from tracelet.backend import FORBIDDEN, UNFIT
 from tracelet.backends.wandb.reaching import ELSEWHERE, is_page
 from tracelet.errors import BackendError, Refused, Rejected, Unavailable
 from tracelet.scrub import without_userinfo_in
@@ -17,8 +17,6 @@ LOGIN: Final = (
     "W&B has no credentials here: run `wandb login`, or set WANDB_API_KEY; then `tracelet sync` delivers it"
 )
 _LENGTH: Final = 800  # characters of a foreign message that are kept
-_LASTING: Final = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EILSEQ})
-_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _DATA: Final = (TypeError, ValueError, ArithmeticError, AssertionError, LookupError)
 _PASSING: Final = re.compile(
     r"timed? ?out|deadline|retry|giving up|connection|did not respond|not running|\b(?:408|429|5\d\d)\b",
@@ -28,6 +26,11 @@ _DENIED: Final = re.compile(
     r"\b(?:401|403)\b|unauthori[sz]ed|forbidden|permission|api key|credential|relogin", re.IGNORECASE
 )
 _VERIFYING: Final = re.compile(r"Failed to verify credentials with \S+: ")  # what comes then is why
+DELETED: Final = (
+    "the run was deleted at W&B, which takes no other of its id; undelete it on the overview of its project, "
+    "then `tracelet sync`"
+)
+_DELETED: Final = re.compile(r"previously created and deleted", re.IGNORECASE)
 _GONE: Final = re.compile(r"\b(?:404|409|410)\b|not found|deleted|could not find", re.IGNORECASE)
 
 
@@ -44,7 +47,7 @@ def mapped(*, opening: bool = False) -> Generator[None, None, None]:
         raise
     except Exception as error:  # noqa: BLE001  a client may raise anything, and the relay knows three outcomes
         meaning = translated(error)
-        if opening and isinstance(error, OSError) and error.errno in _FORBIDDEN:
+        if opening and isinstance(error, OSError) and error.errno in FORBIDDEN:
             meaning = Refused(f"{error.filename} cannot be written ({error.strerror}); then `tracelet sync`")
         if opening and isinstance(meaning, Rejected):
             meaning = Refused(str(meaning))
@@ -59,7 +62,7 @@ def translated(error: BaseException) -> BackendError:
         return _told(message, text)
     if isinstance(error, OSError) and not isinstance(error, (TimeoutError, ConnectionError)):
         # One without a number is no system's: a picture that Pillow cannot read.
-        lasting = error.errno in _LASTING or error.errno is None or isinstance(error, FileNotFoundError)
+        lasting = error.errno in UNFIT or error.errno is None or isinstance(error, FileNotFoundError)
         return Rejected(message) if lasting else Unavailable(message)
     return Rejected(message) if isinstance(error, _DATA) else Unavailable(message)
 
@@ -75,7 +78,8 @@ def _told(message: str, text: str) -> BackendError:
     if is_page(text):
         return Unavailable(f"W&B does not answer: {ELSEWHERE}")
     text = _VERIFYING.sub("", text)
-    passing = _PASSING.search(text)
+    deleted = _DELETED.search(text)
+    passing = _PASSING.search(text) and not deleted  # the client "gives up" on it, which is no outage
     if _DENIED.search(text) and not passing:
         return Refused(
             f"W&B lets nobody in with these credentials: {message}. Check them, then `tracelet sync`"
@@ -83,5 +87,6 @@ def _told(message: str, text: str) -> BackendError:
     if passing:
         return Unavailable(f"W&B does not answer: {message}")
     if _GONE.search(text):
-        return Refused(f"W&B does not have what this run belongs to: {message}")
+        why = DELETED if deleted else "W&B does not have what this run belongs to"
+        return Refused(f"{why}: {message}")
     return Unavailable(message)

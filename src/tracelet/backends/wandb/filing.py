@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from tracelet.backend import BlobPath
+from tracelet.backend import BlobPath, bytes_of, file_of
 from tracelet.backends.wandb.held import held
 from tracelet.backends.wandb.session import Session
 from tracelet.backends.wandb.words import FILES, OURS, shown, text_of
@@ -96,15 +96,11 @@ class Filing:
 
     def bytes_of(self, what: str, digest: str) -> Path:
         """Return where the bytes of a payload are."""
-        source = self._blob(digest)
-        if not source.is_file():
-            raise Rejected(f"{what}: its bytes are not at {source} any more")
-        return source
+        return bytes_of(what, digest, self._blob)
 
     def source(self, event: Artifact) -> Path:
         """Return where the bytes of an artifact are."""
-        what = f"artifact {event.path!r}"
-        return self.bytes_of(what, event.digest) if event.digest else _unchanged(what, event)
+        return file_of(event, self._blob)
 
     def _fill(self, made: Any, event: Bundle, session: Session, server: Any) -> None:
         assert event.data is not None  # noqa: S101  the caller has looked
@@ -174,15 +170,3 @@ def _kind(kind: str) -> str:
 
 def _reference(event: Bundle) -> str:
     return event.path or event.reference.rstrip("/").rpartition("/")[2] or event.name
-
-
-def _unchanged(what: str, artifact: Artifact) -> Path:
-    """Return the file that an artifact refers to, if it is still what was logged."""
-    source = Path(artifact.reference)
-    try:
-        now = source.stat()
-    except OSError as error:
-        raise Rejected(f"{what}: {source} cannot be read any more: {error}") from None
-    if (now.st_size, now.st_mtime) != (artifact.size, artifact.mtime):
-        raise Rejected(f"{what}: {source} has changed since it was logged")
-    return source

@@ -58,11 +58,11 @@ class Writer:
             if self._offline:
                 return self._open_offline(run)
             check_credentials(self._options.get("base_url", ""))
-            self._is_new = self._is_free(run)
+            self._is_new = free = self._is_free(run)
             session = self._opened()
             self._server = session.server()
             url = without_userinfo(str(session.run.url or ""))
-            return Remote(id=str(session.run.path), url=url, rows=self._next)
+            return Remote(id=str(session.run.path), url=url, rows=self._next, anew=free)
 
     def write(self, batch: Sequence[Event]) -> None:
         """See `Writer.write`."""

@@ -1,6 +1,6 @@
 """What all promises share: which backend, which store, and what does not apply to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -17,7 +17,7 @@ PROPERTY: Final = "contract"
 """The user property of a test's report that `tracelet.testing.contract.plugin` reads."""
 needs_writer: Final = pytest.mark.usefixtures("relayed")
 """Marks a promise that only a Writer can make."""
-_PARTS: Final = frozenset({"reader", "poison", "away", "server"})
+_PARTS: Final = frozenset({"reader", "poison", "away", "server", "forget"})
 
 
 class Contract:
@@ -30,14 +30,17 @@ class Contract:
         project: The project of every run; a fixture may choose another for a test.
         poison: Events of which the tracker takes all but the last, which it rejects; none if it takes
             whatever the relay gives it.
+        never_again: What the refusal says, as a regular expression, of a tracker that does not take a
+            run again which was deleted there; empty if it does.
         exempt: What does not apply to this backend, each with the reason: the name of a test, or
-            "reader", "poison", "away", "server". Each is shown as a skip.
+            "reader", "poison", "away", "server", "forget". Each is shown as a skip.
     """
 
     backend: ClassVar[Backend]
     load: ClassVar[str] = ""
     project: str = "a project"
     poison: ClassVar[Sequence[Event]] = ()
+    never_again: ClassVar[str] = ""
     exempt: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -74,6 +77,11 @@ class Contract:
     def away(self) -> Options:
         """Return the options of a tracker that cannot be reached: nobody listens, or nobody may write."""
         pytest.skip(self.reason("away", "there is no way to make it unreachable"))
+
+    @pytest.fixture
+    def forget(self) -> Callable[[str], object]:
+        """Return what deletes a run at the tracker, as its users do, by the tracker's id of it."""
+        pytest.skip(self.reason("forget", "nothing can be deleted there"))
 
     @pytest.fixture
     def relayed(self) -> None:

@@ -54,6 +54,8 @@ PATHS: Final = (
     "UPPER.txt",
     "upper.txt",
 )
+CROSSING: Final = ("model.bin/below.txt", "a/b")
+"""A path below the path of a file, and a file's path below which there are others."""
 
 
 class Names(Contract):
@@ -93,13 +95,18 @@ class Names(Contract):
         assert run.problems() == []
 
     def test_an_artifacts_path_comes_back_as_it_was(self, scene: Scene) -> None:
+        """Or is rejected alone, where a path stands in its way: a file system has nothing below a file."""
         run = scene.run()
-        for path in PATHS:
-            run.log(run.keep(Artifact(time=BEGAN, path=path, size=0), path.encode()))
+        artifacts = [run.keep(Artifact(time=BEGAN, path=path, size=0), path.encode()) for path in PATHS]
+        crossing = [run.keep(Artifact(time=BEGAN, path=path, size=0), path.encode()) for path in CROSSING]
+        run.log(*artifacts, *crossing)
         run.finish()
 
         run.deliver()
 
+        rejected = [reject.split(":")[0] for reject in run.rejects]
+        assert rejected in ([], [f"Artifact {path}" for path in CROSSING])
+        run.events = [event for event in run.events if not (rejected and event in crossing)]
         assert run.problems() == []
 
     def test_metrics_params_and_tags_of_one_name_are_apart(self, scene: Scene) -> None:

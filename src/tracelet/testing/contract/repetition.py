@@ -1,13 +1,13 @@
 """Repetition: whoever dies, and whatever is sent again, nothing is doubled and nothing is missing."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pytest
 
 from tracelet.backend import Remote, Writer
-from tracelet.errors import Unavailable
+from tracelet.errors import Refused, Unavailable
 from tracelet.events import (
     Artifact,
     Event,
@@ -133,6 +133,30 @@ class Repetition(Contract):
         again = run.deliver_anew()
 
         assert [found.id for found in scene.reader().runs(scene.project)] == [again]
+        assert run.problems() == []
+
+    @needs_writer
+    def test_a_run_that_was_deleted_at_the_tracker_is_delivered_whole_again(
+        self, scene: Scene, forget: Callable[[str], object]
+    ) -> None:
+        """Also where a relay has made the run again, and died before it wrote anything."""
+        run = scene.run(Params(BEGAN, {"lr": 0.1}), *points("loss", range(20)), tags={"team": "vision"})
+        run.log(run.keep(Artifact(time=BEGAN, path="weights.bin", size=0), b"weights"))
+        run.deliver()
+        forget(run.remote)
+        run.log(*points("loss", range(20, 25), 20))
+        run.finish()
+
+        if self.never_again:
+            with pytest.raises(Refused, match=self.never_again):
+                run.deliver()
+            return
+        dying = scene.writer(run)
+        dying.open(run.started)
+        dying.close()
+        run.deliver()
+
+        assert [found.id for found in scene.reader().runs(scene.project)] == [run.remote]
         assert run.problems() == []
 
     @needs_writer
