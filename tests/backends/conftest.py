@@ -58,9 +58,21 @@ MUCH = {
 MUCH_OF_OURS = {"test_what_people_log_with_mlflow_is_read_whole": ("server",)}
 
 
-# Modules whose every test has a process or a server. They are slow, but for a few promises; the quick loop
-# asks the whole contract of the others: of MLflow, of what writes files, of tracelet's own.
-BUSY = {"test_aim", "test_aim_own", "test_clearml", "test_wandb", "test_wandb_own", "test_wandb_relay"}
+# Modules whose every test has a client, a process or a server: they are slow. Of what writes files, the quick
+# loop asks some promises, and the whole contract of what is tracelet's own: the journal, the tracker in memory.
+BUSY = {
+    "test_aim",
+    "test_aim_own",
+    "test_clearml",
+    "test_mlflow_contract",
+    "test_mlflow_told",
+    "test_wandb",
+    "test_wandb_files",
+    "test_wandb_own",
+    "test_wandb_reader",
+    "test_wandb_relay",
+}
+FILES = {"test_tensorboard", "test_trackio"}
 QUICK = {
     "test_a_bad_record_loses_only_itself",
     "test_a_batch_that_is_written_twice_is_there_once",
@@ -76,7 +88,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         modes = None if DEEP else (MUCH | MUCH_OF_OURS).get(name)
         if modes is not None and (not modes or item.name.partition("[")[2].rstrip("]") in modes):
             item.add_marker(pytest.mark.skip(reason="it takes long: TRACELET_TESTS_DEEP=1 runs it"))
-        if item.path.parent == HERE and item.path.stem in BUSY and name not in QUICK:
+        busy = item.path.stem in BUSY or (item.path.stem in FILES and name not in QUICK)
+        if item.path.parent == HERE and busy:
             item.add_marker("slow")
 
 

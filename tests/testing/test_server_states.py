@@ -14,6 +14,7 @@ from tracelet.backend import Options
 from tracelet.testing import Server, ServerContract
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow
 
 CONTRACT: Final = """
     from tests.testing import served
