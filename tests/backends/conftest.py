@@ -58,8 +58,8 @@ MUCH = {
 MUCH_OF_OURS = {"test_what_people_log_with_mlflow_is_read_whole": ("server",)}
 
 
-# Modules whose every test has a client, a process or a server: they are slow. Of what writes files, the quick
-# loop asks some promises, and the whole contract of what is tracelet's own: the journal, the tracker in memory.
+# Modules whose every test has a client, a process or a server: they are slow. The quick loop asks some
+# promises of what writes files, and the whole contract of the journal and of the tracker in memory.
 BUSY = {
     "test_aim",
     "test_aim_own",
