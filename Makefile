@@ -3,7 +3,8 @@ PYTHON ?= python3
 N ?= 50
 BIN := .venv/bin
 VENV := .venv/installed
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# One more than two processors: half of the time tests wait for other processes.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadgroup
 # The modules that hold a backend to its contract.
 CONTRACTS = $(shell grep -lrE --include='*.py' '^class Test.*Contract' tests)
 
