@@ -17,6 +17,7 @@ from tracelet import backends
 from tracelet.backend import Configuration, Options
 from tracelet.backends.aim import params
 from tracelet.backends.aim.contexts import joined, parted
+from tracelet.backends.aim.failures import mapped
 from tracelet.errors import ConfigError, MissingDependency, Refused, Unavailable
 from tracelet.events import Artifact, Histogram, Image, Metric, Note, Params, RunFinished, Tags, Text
 
@@ -298,3 +299,11 @@ def test_another_interpreter_may_deliver_if_it_can(tmp_path: Path) -> None:
         backends.interpreter(BACKEND, {"python": str(bare)})
     with pytest.raises(ConfigError, match="is no program that can be run"):
         backends.interpreter(BACKEND, {"python": str(tmp_path / "none")})
+
+
+def test_errors_that_name_each_other_as_their_cause_hang_nothing() -> None:
+    first, second = OSError("no room"), ValueError("while it was told")
+    first.__context__, second.__context__ = second, first
+
+    with pytest.raises(Unavailable, match="no room"), mapped():
+        raise first

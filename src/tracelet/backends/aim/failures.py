@@ -64,6 +64,8 @@ def is_networks(error: BaseException | None) -> bool:
 def _release(error: BaseException) -> None:
     """Have tracebacks hold nothing: a run stays locked, and cannot be opened again, while anything does."""
     found: BaseException | None = error
-    while found is not None:
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:  # a chain may come back to where it began
+        seen.add(id(found))
         traceback.clear_frames(found.__traceback__)
         found = found.__cause__ or found.__context__
